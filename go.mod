@@ -41,3 +41,8 @@ require (
 	www.velocidex.com/golang/evtx v0.2.1-0.20260612024815-7947209eb310 // indirect
 	www.velocidex.com/golang/go-pe v0.1.1-0.20251107001057-f93001158cd9 // indirect
 )
+
+ignore (
+	./deploy/tools/node_modules
+	./web/node_modules
+)

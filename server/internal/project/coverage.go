@@ -1,0 +1,314 @@
+package project
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
+	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/assay"
+)
+
+// Health is stated each minute. A stretch without it that is longer than
+// maxSilence is not covered by what stands on either side.
+const maxSilence = 5 * time.Minute
+
+// stopSlack is how far a recorded shutdown may stand from the last health, and
+// the uptime counter from the time since the shutdown.
+const stopSlack = 5 * time.Minute
+
+// Bounds on what one host may make us remember.
+const (
+	maxSources      = 64
+	maxCapabilities = 64
+)
+
+// CoverageMemory is what the builder carries from one batch of a host to the
+// next. It is stored as JSON between runs.
+type CoverageMemory struct {
+	HealthAt time.Time                `json:"health_at"`
+	BootID   string                   `json:"boot_id"`
+	StopAt   time.Time                `json:"stop_at"` // of the last recorded host shutdown
+	Sources  map[string]*sourceMemory `json:"sources"`
+}
+
+// sourceMemory is the last statement on one source and channel.
+type sourceMemory struct {
+	At        time.Time             `json:"at"`
+	StartedAt int64                 `json:"started_at"`
+	Running   bool                  `json:"running"`
+	Reason    string                `json:"reason"`
+	Position  uint64                `json:"position"`
+	Seen      uint64                `json:"seen"`
+	Missed    uint64                `json:"missed"` // dropped + lost
+	Open      map[string]*openRange `json:"open"`   // by capability, also those now missing
+}
+
+type openRange struct {
+	From   time.Time           `json:"from"`
+	To     time.Time           `json:"to"`
+	State  assay.CoverageState `json:"state"`
+	Mode   assay.Mode          `json:"mode"`
+	Reason string              `json:"reason"`
+	Since  assay.EventRef      `json:"since"`
+}
+
+// coverageBuilder turns the statements of one host, in ledger order, into
+// ranges. changed collects every range that was opened, extended or cut.
+type coverageBuilder struct {
+	host    assay.HostID
+	memory  *CoverageMemory
+	changed map[rangeKey]assay.CoverageRange
+}
+
+// rangeKey is the identity of a stored range within a host.
+type rangeKey struct {
+	source, channel, capability string
+	from                        time.Time
+}
+
+// observe takes any event; those that say nothing of coverage are ignored.
+func (b *coverageBuilder) observe(ev *Event) {
+	switch body := ev.Body.GetBody().(type) {
+	case *telemetryv1.Event_SourceHealth:
+		b.health(ev, body.SourceHealth)
+	case *telemetryv1.Event_Gap:
+		b.gap(ev, body.Gap)
+	case *telemetryv1.Event_Power:
+		if body.Power.GetAction() == "shutdown" {
+			b.memory.StopAt = ev.BookedAt
+		}
+	}
+}
+
+func (b *coverageBuilder) health(ev *Event, health *telemetryv1.SourceHealth) {
+	at := ev.BookedAt
+	if !at.After(b.memory.HealthAt) {
+		return // an older statement adds nothing to what a newer one settled
+	}
+	if b.memory.Sources == nil {
+		b.memory.Sources = map[string]*sourceMemory{}
+	}
+	reported := make(map[string]bool, len(health.GetSources()))
+	for _, state := range health.GetSources() {
+		key := state.GetSource() + "\x00" + state.GetChannel()
+		if reported[key] || len(b.memory.Sources) >= maxSources && b.memory.Sources[key] == nil {
+			continue
+		}
+		reported[key] = true
+		b.statement(ev, key, health.GetStartedAt(), state)
+	}
+	for key := range b.memory.Sources {
+		if !reported[key] {
+			b.statement(ev, key, health.GetStartedAt(), &telemetryv1.SourceState{Reason: "not reported"})
+		}
+	}
+	b.memory.HealthAt, b.memory.BootID = at, ev.Body.GetBootId()
+}
+
+// statement books the stretch between the last statement on a source and this one.
+func (b *coverageBuilder) statement(ev *Event, key string, startedAt int64, state *telemetryv1.SourceState) {
+	now := &sourceMemory{
+		At: ev.BookedAt, StartedAt: startedAt, Running: state.GetRunning(), Reason: state.GetReason(),
+		Position: state.GetPosition(), Seen: state.GetSeen(), Missed: state.GetDropped() + state.GetLost(),
+		Open: map[string]*openRange{},
+	}
+	capabilities := state.GetCapabilities()
+	if len(capabilities) > maxCapabilities {
+		capabilities = capabilities[:maxCapabilities]
+	}
+	before := b.memory.Sources[key]
+	b.memory.Sources[key] = now
+	if before == nil {
+		for _, capability := range capabilities {
+			now.Open[capability] = b.open(ev, key, capability, now.At, now.At, stretch{state: initialState(now), reason: notRunning(now), mode: ev.Mode})
+		}
+		return
+	}
+	now.Open = before.Open
+	all := b.classify(ev, before, now)
+	for capability := range before.Open {
+		part := all
+		if !slices.Contains(capabilities, capability) && part.state == assay.Covered {
+			part = stretch{state: assay.Unexplained, reason: "capability missing", mode: ev.Mode}
+		}
+		b.extend(ev, key, capability, before.At, now.At, part)
+	}
+	for _, capability := range capabilities {
+		if before.Open[capability] == nil && len(now.Open) < maxCapabilities {
+			now.Open[capability] = b.open(ev, key, capability, now.At, now.At, stretch{state: initialState(now), reason: notRunning(now), mode: ev.Mode})
+		}
+	}
+}
+
+// stretch is the judgement on the time between two statements.
+type stretch struct {
+	state  assay.CoverageState
+	reason string
+	mode   assay.Mode
+}
+
+func initialState(m *sourceMemory) assay.CoverageState {
+	if m.Running {
+		return assay.Covered
+	}
+	return assay.Unexplained
+}
+
+func notRunning(m *sourceMemory) string {
+	switch {
+	case m.Running:
+		return ""
+	case m.Reason == "":
+		return "not running"
+	}
+	return "not running: " + m.Reason
+}
+
+// classify judges the time between two statements of one source. Whoever
+// cannot show that nothing was missed has not covered it.
+func (b *coverageBuilder) classify(ev *Event, before, now *sourceMemory) stretch {
+	mode := ev.Mode
+	silent := now.At.Sub(before.At) > maxSilence
+	restarted := before.StartedAt != now.StartedAt
+	// Counters run from the agent's start, so after a restart all of them are new.
+	seen, missed := now.Seen, now.Missed
+	if !restarted {
+		if now.Seen < before.Seen || now.Missed < before.Missed {
+			return stretch{assay.Unexplained, "counters went back", mode}
+		}
+		seen, missed = now.Seen-before.Seen, now.Missed-before.Missed
+	}
+	switch {
+	case silent && b.shutDown(ev, before.At):
+		return stretch{assay.ExplainedOff, "shut down", mode}
+	case !before.Running || !now.Running:
+		if reason := notRunning(now); reason != "" {
+			return stretch{assay.Unexplained, reason, mode}
+		}
+		return stretch{assay.Unexplained, notRunning(before), mode}
+	case missed > 0:
+		return stretch{assay.Unexplained, fmt.Sprintf("lost %d events", missed), mode}
+	case now.Position < before.Position:
+		return stretch{assay.Unexplained, "position went back", mode}
+	case before.Position > 0 && now.Position-before.Position > seen:
+		return stretch{assay.Unexplained, fmt.Sprintf("%d records missing", now.Position-before.Position-seen), mode}
+	case silent && now.Position > before.Position && before.Position > 0:
+		// The agent was away but the log was not: every record written
+		// meanwhile was read afterwards, without a hole.
+		return stretch{assay.Covered, "", assay.Backfill}
+	case silent:
+		return stretch{assay.Unexplained, "no health", mode}
+	}
+	return stretch{assay.Covered, "", mode}
+}
+
+// shutDown reports whether the silence since last is a recorded shutdown: a
+// stop record near its start, another boot after it, and an uptime that fits
+// into the time since. A clock that was changed cannot fake the uptime.
+func (b *coverageBuilder) shutDown(ev *Event, last time.Time) bool {
+	stop := b.memory.StopAt
+	if stop.IsZero() || stop.Before(last.Add(-stopSlack)) || stop.After(last.Add(stopSlack)) {
+		return false
+	}
+	if ev.Body.GetBootId() == b.memory.BootID {
+		return false
+	}
+	uptime := time.Duration(ev.Body.GetInterruptTime()) * 100
+	return uptime > 0 && uptime <= ev.BookedAt.Sub(stop)+stopSlack
+}
+
+// extend books [from, to) for a capability, growing the open range where the
+// judgement is the same and opening another where it is not.
+func (b *coverageBuilder) extend(ev *Event, key, capability string, from, to time.Time, part stretch) {
+	memory := b.memory.Sources[key]
+	open := memory.Open[capability]
+	if open != nil && open.State == part.state && open.Reason == part.reason && open.Mode == part.mode && open.To.Equal(from) {
+		open.To = to
+		b.store(ev, key, capability, open)
+		return
+	}
+	if open != nil && open.From.Equal(open.To) && open.From.Equal(from) {
+		// The open range is empty: it is replaced under the same key.
+		open.State, open.Reason, open.Mode, open.To = part.state, part.reason, part.mode, to
+		b.store(ev, key, capability, open)
+		return
+	}
+	memory.Open[capability] = b.open(ev, key, capability, from, to, part)
+}
+
+func (b *coverageBuilder) open(ev *Event, key, capability string, from, to time.Time, part stretch) *openRange {
+	open := &openRange{From: from, To: to, State: part.state, Mode: part.mode, Reason: part.reason, Since: ev.Ref}
+	b.store(ev, key, capability, open)
+	return open
+}
+
+func (b *coverageBuilder) store(ev *Event, key, capability string, open *openRange) {
+	source, channel, _ := strings.Cut(key, "\x00")
+	b.changed[rangeKey{source, channel, capability, open.From}] = assay.CoverageRange{
+		Host: b.host, Source: source, Channel: channel, Capability: capability,
+		State: open.State, Mode: open.Mode, Grade: sourceGrade(source), Reason: open.Reason,
+		From: open.From, To: open.To, Since: open.Since, Until: ev.Ref,
+	}
+}
+
+// gap cuts what an agent says it missed out of the ranges that are open. A gap
+// older than the open range is booked from where that begins: what is stored
+// and closed is not rewritten.
+func (b *coverageBuilder) gap(ev *Event, gap *telemetryv1.Gap) {
+	key := gap.GetSource() + "\x00" + gap.GetChannel()
+	memory := b.memory.Sources[key]
+	if memory == nil {
+		return
+	}
+	from, to := evidence.Time(gap.GetFrom()), evidence.Time(gap.GetTo())
+	reason := gap.GetReason()
+	if gap.GetCount() > 0 {
+		reason = fmt.Sprintf("lost %d events: %s", gap.GetCount(), reason)
+	}
+	for capability, open := range memory.Open {
+		start, end := laterOf(from, open.From), earlierOf(to, open.To)
+		if !start.Before(end) || open.State != assay.Covered {
+			continue
+		}
+		rest := stretch{open.State, open.Reason, open.Mode}
+		until := open.To
+		open.To = start
+		b.store(ev, key, capability, open)
+		lost := b.open(ev, key, capability, start, end, stretch{assay.Unexplained, reason, ev.Mode})
+		memory.Open[capability] = lost
+		if end.Before(until) {
+			memory.Open[capability] = b.open(ev, key, capability, end, until, rest)
+		}
+	}
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlierOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// sourceGrade is the fidelity of a whole source, for coverage. Single events
+// may be graded lower (telemetry's registry).
+func sourceGrade(source string) assay.Grade {
+	switch source {
+	case "kernel":
+		return assay.GradeA
+	case "sysmon":
+		return assay.GradeB
+	case "event_log", "etw":
+		return assay.GradeC
+	}
+	return assay.GradeD
+}

@@ -131,18 +131,23 @@ func missingEventPartitions(ctx context.Context, tx pgx.Tx, receivedDay time.Tim
 		name, _, _ := eventPartition(table, receivedDay)
 		byPartition[name] = table
 	}
-	names := slices.Sorted(maps.Keys(byPartition))
-	rows, err := tx.Query(ctx, `SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY name`, names)
+	// The catalogue is read as a table: to_regclass answers from a cache that
+	// may not yet know what was committed while this session waited for a lock.
+	rows, err := tx.Query(ctx, `SELECT relname FROM pg_class WHERE relname = ANY($1) AND relnamespace = current_schema()::regnamespace`,
+		slices.Collect(maps.Keys(byPartition)))
 	if err != nil {
 		return nil, fmt.Errorf("looking for event partitions: %w", err)
 	}
-	names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("looking for event partitions: %w", err)
 	}
-	missing := make([]*telemetry.Table, len(names))
-	for i, name := range names {
-		missing[i] = byPartition[name]
+	for _, name := range there {
+		delete(byPartition, name)
+	}
+	var missing []*telemetry.Table
+	for _, name := range slices.Sorted(maps.Keys(byPartition)) {
+		missing = append(missing, byPartition[name])
 	}
 	return missing, nil
 }

@@ -7,5 +7,5 @@ import "embed"
 
 // FS holds every migration at its root, to be applied in order of number.
 //
-//go:embed *
+//go:embed *.sql
 var FS embed.FS

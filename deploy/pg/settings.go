@@ -1,0 +1,77 @@
+package pg
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+const (
+	superuser = "postgres"
+	// port only names the socket's file: nothing listens on it.
+	port = "5432"
+)
+
+// defaults are what a small durable server needs. Durability is on unless a
+// caller turns it off by name.
+func defaults() map[string]string {
+	return map[string]string{
+		"fsync":              "on",
+		"full_page_writes":   "on",
+		"synchronous_commit": "on",
+		"shared_buffers":     "128MB",
+		"max_connections":    "120",
+		// Day partitions of wide tables are locked one by one.
+		"max_locks_per_transaction": "1024",
+		"max_wal_size":              "1GB",
+		"timezone":                  "UTC",
+		"log_timezone":              "UTC",
+		"log_line_prefix":           "%m [%p] %d ",
+	}
+}
+
+var settingName = regexp.MustCompile(`^[a-z_][a-z0-9_.]*$`)
+
+func validSettings(settings map[string]string) error {
+	for name := range settings {
+		if !settingName.MatchString(name) {
+			return fmt.Errorf("reading settings: %q is not the name of a server parameter", name)
+		}
+	}
+	return nil
+}
+
+// command is the postmaster's command line. What keeps it private cannot be
+// overridden: no network, its socket only.
+func (s *Server) command(log *os.File) *exec.Cmd {
+	settings := defaults()
+	maps.Copy(settings, s.cfg.Settings)
+	settings["listen_addresses"] = ""
+	settings["port"] = port
+	settings["unix_socket_directories"] = s.socket.path
+	settings["unix_socket_permissions"] = "0700"
+
+	args := []string{"-D", s.dataDir()}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "-c", name+"="+settings[name])
+	}
+	cmd := exec.Command(s.prog.postgres, args...)
+	cmd.Dir = s.cfg.Dir
+	cmd.Env = environment()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = s.run.attributes()
+	return cmd
+}
+
+// environment is what Postgres' programs get: nothing of the caller's, whose
+// PG variables or locale would change what they do.
+func environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+func (s *Server) dataDir() string { return filepath.Join(s.cfg.Dir, "data") }
+func (s *Server) pidFile() string { return filepath.Join(s.dataDir(), "postmaster.pid") }

@@ -13,7 +13,8 @@
 //
 //   - Case-insensitive means equal under Unicode simple case folding.
 //   - Field names are compared exactly; an event field whose name contains
-//     spaces also answers to the name without them.
+//     spaces also answers to the name without them, and one without a name to
+//     Data, the name of its element.
 //   - A field that occurs several times matches if any of its values does. Under
 //     neq it matches if it occurs and none of its values equals.
 //   - null accepts a missing field and an empty value; the empty string only

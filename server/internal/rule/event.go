@@ -67,6 +67,9 @@ func (e *FieldsEvent) SystemField(name string) (string, bool) {
 	return "", false
 }
 
+// fieldData is what a field without a name answers to: the name of its element.
+const fieldData = "Data"
+
 // Names of system fields that the engine knows. A field of any other name is
 // looked for in the event's data alone.
 const (

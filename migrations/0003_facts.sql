@@ -132,6 +132,10 @@ CREATE TABLE verdict (
     evidence       bigint[] NOT NULL,
     evidence_total integer NOT NULL,
     since          timestamptz NOT NULL,
+    last_failing   timestamptz,
+    open_findings  integer NOT NULL,
+    disposition    text NOT NULL,
+    accruing       boolean NOT NULL,
     PRIMARY KEY (host_id, check_id)
 ) WITH (fillfactor = 50);
 

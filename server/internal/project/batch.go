@@ -12,6 +12,7 @@ import (
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
 // MaxRawSize bounds a decompressed block in bytes; what the ingest accepts is
@@ -26,14 +27,7 @@ const (
 )
 
 // Stored is a batch as Postgres holds it.
-type Stored struct {
-	Position   uint64
-	Stream     assay.StreamID
-	Host       assay.HostID // the agent's own host
-	ReceivedAt time.Time
-	Header     []byte
-	Payload    []byte
-}
+type Stored postgres.StoredBatch
 
 // Batch is a decoded batch.
 type Batch struct {

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -311,4 +312,43 @@ func sourceGrade(source string) assay.Grade {
 		return assay.GradeC
 	}
 	return assay.GradeD
+}
+
+func (m *CoverageMemory) encode() ([]byte, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encoding coverage memory: %w", err)
+	}
+	return text, nil
+}
+
+// Coverage projects what agents state of their sources into ranges.
+type Coverage struct{}
+
+// Project implements Projection.
+func (Coverage) Project(b *Batch, step *Step) {
+	for i := range b.Events {
+		ev := &b.Events[i]
+		if ev.Imported {
+			continue // a log that was exported shows nothing of what was alive
+		}
+		switch ev.Body.GetBody().(type) {
+		case *telemetryv1.Event_SourceHealth, *telemetryv1.Event_Gap, *telemetryv1.Event_Power:
+			step.coverageOf(ev.Host).observe(ev)
+		}
+	}
+}
+
+func (s *Step) coverageOf(host assay.HostID) *coverageBuilder {
+	builder := s.coverage[host]
+	if builder == nil {
+		memory := s.Memory.Coverage[host]
+		if memory == nil {
+			memory = &CoverageMemory{}
+			s.Memory.Coverage[host] = memory
+		}
+		builder = &coverageBuilder{host: host, memory: memory, changed: map[rangeKey]assay.CoverageRange{}}
+		s.coverage[host] = builder
+	}
+	return builder
 }

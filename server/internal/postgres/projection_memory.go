@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/assay-audit/assay/proto/telemetry"
+	"github.com/assay-audit/assay/server/internal/assay"
+)
+
+// StreamClocks returns the newest live event time of the streams that have one.
+func (s *Store) StreamClocks(ctx context.Context, pass string, streams []assay.StreamID) (map[assay.StreamID]time.Time, error) {
+	clocks := make(map[assay.StreamID]time.Time, len(streams))
+	rows, err := s.db.Query(ctx, `SELECT stream_id, live_until FROM stream_clock WHERE pass = $1 AND stream_id = ANY ($2)`, pass, ids(streams))
+	if err != nil {
+		return nil, translate("reading stream clocks", err)
+	}
+	var id [16]byte
+	var until time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &until}, func() error {
+		clocks[id] = until.UTC()
+		return nil
+	})
+	return clocks, translate("reading stream clocks", err)
+}
+
+// ImportMarks returns how far the files of the streams were projected.
+func (s *Store) ImportMarks(ctx context.Context, pass string, streams []assay.StreamID, files [][]byte) ([]ImportMark, error) {
+	rows, err := s.db.Query(ctx, `SELECT stream_id, file_sha256, chunk, ordinal FROM import_progress
+		WHERE pass = $1 AND stream_id = ANY ($2) AND file_sha256 = ANY ($3)`, pass, ids(streams), files)
+	if err != nil {
+		return nil, translate("reading import progress", err)
+	}
+	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (ImportMark, error) {
+		var m ImportMark
+		var sum []byte
+		var chunk, ordinal int64
+		err := row.Scan((*[16]byte)(&m.Stream), &sum, &chunk, &ordinal)
+		copy(m.SHA256[:], sum)
+		m.Chunk, m.Ordinal = uint32(chunk), uint32(ordinal)
+		return m, err
+	})
+	return marks, translate("reading import progress", err)
+}
+
+// CoverageMemories returns what the coverage builder remembers of the hosts, as JSON.
+func (s *Store) CoverageMemories(ctx context.Context, hosts []assay.HostID) (map[assay.HostID][]byte, error) {
+	memories := make(map[assay.HostID][]byte, len(hosts))
+	rows, err := s.db.Query(ctx, `SELECT host_id, memory FROM coverage_memory WHERE host_id = ANY ($1)`, ids(hosts))
+	if err != nil {
+		return nil, translate("reading coverage memory", err)
+	}
+	var id [16]byte
+	var memory []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &memory}, func() error {
+		memories[id] = append([]byte(nil), memory...)
+		return nil
+	})
+	return memories, translate("reading coverage memory", err)
+}
+
+func ids[ID ~[16]byte](list []ID) [][16]byte {
+	raw := make([][16]byte, len(list))
+	for i, id := range list {
+		raw[i] = id
+	}
+	return raw
+}
+
+// EnsureEventDay makes the partitions of the event tables for a received day.
+func (s *Store) EnsureEventDay(ctx context.Context, day time.Time) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error { return EnsureEventPartitions(ctx, tx, day) })
+	return translate("making event partitions", err)
+}
+
+// LowestCursor is the position that all lanes of a pass have reached; 0 while
+// a lane has no cursor yet.
+func (s *Store) LowestCursor(ctx context.Context, pass string, lanes int) (uint64, error) {
+	var low int64
+	err := s.db.QueryRow(ctx, `SELECT CASE WHEN count(*) < $2 THEN 0 ELSE min(position) END FROM projection_cursor WHERE pass = $1`,
+		pass, lanes).Scan(&low)
+	return uint64(low), translate("reading cursors", err)
+}
+
+// Watermark is the time up to which all that was received is projected by all
+// lanes of the passes; the zero time while a lane has no cursor yet.
+func (s *Store) Watermark(ctx context.Context, passes []string, lanes int) (time.Time, error) {
+	var at *time.Time
+	err := s.db.QueryRow(ctx, `SELECT CASE WHEN count(*) = $2 THEN min(watermark) END FROM projection_cursor WHERE pass = ANY ($1)`,
+		passes, lanes*len(passes)).Scan(&at)
+	if err != nil || at == nil {
+		return time.Time{}, translate("reading watermark", err)
+	}
+	return at.UTC(), nil
+}
+
+// passTables are the tables that a pass alone writes.
+var passTables = map[string]string{
+	"facts":      "coverage_range, coverage_memory, posture, host_activity, metric, event_days",
+	"detections": "hit",
+}
+
+// ResetPass empties what a pass has written and sets its cursors to the start
+// with the given version. Projectors that run meanwhile find their cursors
+// moved and start over.
+func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
+	tables, ok := passTables[pass]
+	if !ok {
+		return assay.Errorf(assay.NotFound, "there is no projection %q", pass)
+	}
+	if pass == "facts" {
+		for _, table := range telemetry.Tables() {
+			tables += ", " + table.Name
+		}
+	}
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		// The cursors are locked first, in the order in which lanes lock them.
+		if _, err := tx.Exec(ctx, `UPDATE projection_cursor SET position = 0, version = $2, watermark = 'epoch' WHERE pass = $1`, pass, version); err != nil {
+			return fmt.Errorf("resetting cursors: %w", err)
+		}
+		if _, err := tx.Exec(ctx, "TRUNCATE "+tables); err != nil {
+			return fmt.Errorf("emptying tables: %w", err)
+		}
+		for _, table := range []string{"quarantine", "import_progress", "stream_clock"} {
+			if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE pass = $1", pass); err != nil {
+				return fmt.Errorf("emptying %s: %w", table, err)
+			}
+		}
+		return nil
+	})
+	return translate("resetting projection", err)
+}

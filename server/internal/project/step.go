@@ -1,0 +1,136 @@
+package project
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// Projection is one pure reading of batches. Its rows are a function of the
+// batches up to the cursor and of nothing else.
+type Projection interface {
+	// Project adds what the batch says to the step.
+	Project(b *Batch, step *Step)
+}
+
+// Step is what a lane reads and writes in one transaction.
+type Step struct {
+	Memory *Memory
+	delta  *postgres.Delta
+
+	coverage map[assay.HostID]*coverageBuilder
+	posture  map[postureKey]postgres.PostureRow
+	metrics  map[metricKey]*assay.Metric
+	marked   map[ImportKey]bool
+}
+
+type postureKey struct {
+	host assay.HostID
+	name string
+}
+
+type metricKey struct {
+	host      assay.HostID
+	name, key string
+	day       time.Time
+}
+
+func newStep(memory *Memory, cursor postgres.Cursor) *Step {
+	return &Step{
+		Memory: memory,
+		delta: &postgres.Delta{
+			Pass: cursor.Pass, Lane: cursor.Lane, From: cursor.Position, Events: postgres.EventRows{},
+			Memories: map[assay.HostID][]byte{},
+			Activity: map[assay.HostID]postgres.Activity{}, Clocks: map[assay.StreamID]time.Time{},
+		},
+		coverage: map[assay.HostID]*coverageBuilder{}, posture: map[postureKey]postgres.PostureRow{},
+		metrics: map[metricKey]*assay.Metric{}, marked: map[ImportKey]bool{},
+	}
+}
+
+// admit drops the events of b that were projected before (an imported record
+// that came twice) and books the rest. It runs once per pass, before its
+// projections see the batch.
+func (s *Step) admit(b *Batch) {
+	kept := b.Events[:0]
+	newest, known := s.Memory.Clocks[b.Stream]
+	before := newest
+	for i := range b.Events {
+		ev := b.Events[i]
+		if ev.Mode == assay.Imported && s.repeated(b.Stream, &ev) {
+			continue
+		}
+		newest = bookLive(&ev, newest)
+		s.introduce(b.Stream, &ev)
+		kept = append(kept, ev)
+	}
+	b.Events = kept
+	if newest.After(before) || !known && !newest.IsZero() {
+		s.Memory.Clocks[b.Stream], s.delta.Clocks[b.Stream] = newest, newest
+	}
+}
+
+// repeated reports whether the record was projected before, and marks it.
+func (s *Step) repeated(stream assay.StreamID, ev *Event) bool {
+	position := ev.Body.GetPosition()
+	if len(position.GetFileSha256()) != 32 {
+		return false // not a record of a file: what the agent says of the import itself
+	}
+	key := ImportKey{Stream: stream, SHA256: [32]byte(position.GetFileSha256())}
+	mark, known := s.Memory.Imports[key]
+	if known && mark.covers(position.GetChunk(), position.GetOrdinal()) {
+		return true
+	}
+	s.Memory.Imports[key] = ImportMark{Chunk: position.GetChunk(), Ordinal: position.GetOrdinal()}
+	s.marked[key] = true
+	return false
+}
+
+// introduce makes sure that an imported host exists.
+func (s *Step) introduce(stream assay.StreamID, ev *Event) {
+	if !ev.Imported || s.Memory.Hosts[ev.Host] {
+		return
+	}
+	s.Memory.Hosts[ev.Host] = true
+	s.delta.Hosts = append(s.delta.Hosts, postgres.ImportedHost{ID: ev.Host, Name: ev.HostName, Stream: stream})
+}
+
+func (s *Step) metric(host assay.HostID, name, key string, at time.Time, good bool) {
+	id := metricKey{host, name, key, at.UTC().Truncate(24 * time.Hour)}
+	m := s.metrics[id]
+	if m == nil {
+		m = &assay.Metric{Host: host, Name: name, Key: key, Day: id.day}
+		s.metrics[id] = m
+	}
+	m.Total++
+	if good {
+		m.Good++
+	}
+}
+
+// finish collects what accumulated into the delta, in a stable order.
+func (s *Step) finish(to uint64, watermark time.Time) (*postgres.Delta, error) {
+	s.delta.To, s.delta.Watermark = to, watermark
+	for host, builder := range s.coverage {
+		memory, err := builder.memory.encode()
+		if err != nil {
+			return nil, err
+		}
+		s.delta.Memories[host] = memory
+		for _, r := range builder.changed {
+			s.delta.Coverage = append(s.delta.Coverage, r)
+		}
+	}
+	s.delta.Posture = slices.Collect(maps.Values(s.posture))
+	for _, m := range s.metrics {
+		s.delta.Metrics = append(s.delta.Metrics, *m)
+	}
+	for key := range s.marked {
+		mark := s.Memory.Imports[key]
+		s.delta.Imports = append(s.delta.Imports, postgres.ImportMark{Stream: key.Stream, SHA256: key.SHA256, Chunk: mark.Chunk, Ordinal: mark.Ordinal})
+	}
+	return s.delta, nil
+}

@@ -1,0 +1,136 @@
+package project
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
+	"github.com/assay-audit/assay/proto/telemetry"
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// Typed projects events into the tables of the telemetry registry.
+type Typed struct{}
+
+// Project implements Projection.
+func (Typed) Project(b *Batch, step *Step) {
+	for i := range b.Events {
+		ev := &b.Events[i]
+		table := telemetry.Of(ev.Body)
+		if table == nil {
+			continue
+		}
+		step.delta.Events[table.Name] = append(step.delta.Events[table.Name], table.Values(telemetry.Placement{
+			HostID: ev.Host, Position: int64(ev.Ref.Position), Ordinal: int32(ev.Ref.Ordinal), ReceivedAt: ev.ReceivedAt,
+		}, ev.Body))
+	}
+}
+
+// Posture projects the newest of what a host says of itself, and its activity.
+type Posture struct{}
+
+// Project implements Projection.
+func (Posture) Project(b *Batch, step *Step) {
+	for i := range b.Events {
+		ev := &b.Events[i]
+		step.activity(ev)
+		switch body := ev.Body.GetBody().(type) {
+		case *telemetryv1.Event_SourceHealth:
+			step.health(ev, body.SourceHealth)
+		case *telemetryv1.Event_Power:
+			step.state(ev, "power", body.Power.GetAction())
+		case *telemetryv1.Event_SecuritySoftware:
+			step.securitySoftware(ev, body.SecuritySoftware)
+		}
+	}
+}
+
+func (s *Step) activity(ev *Event) {
+	a, known := s.delta.Activity[ev.Host]
+	if !known {
+		a.FirstObserved = ev.BookedAt
+	}
+	a.Events++
+	a.FirstObserved = earlierOf(a.FirstObserved, ev.BookedAt)
+	a.LastObserved = laterOf(a.LastObserved, ev.BookedAt)
+	a.LastReceived = laterOf(a.LastReceived, ev.ReceivedAt)
+	if ev.Body.GetSourceHealth() != nil {
+		a.LastHealth = laterOf(a.LastHealth, ev.BookedAt)
+	}
+	s.delta.Activity[ev.Host] = a
+}
+
+func (s *Step) health(ev *Event, health *telemetryv1.SourceHealth) {
+	s.state(ev, "agent.version", health.GetAgentVersion())
+	s.state(ev, "agent.spool_bytes", strconv.FormatUint(health.GetSpoolBytes(), 10))
+	s.state(ev, "agent.clock_skew_ms", strconv.FormatInt(health.GetClockSkewMs(), 10))
+	for n, source := range health.GetSources() {
+		if n == maxSources {
+			break
+		}
+		value := "running"
+		if !source.GetRunning() {
+			value = "not running: " + source.GetReason()
+		}
+		s.state(ev, "source."+source.GetSource()+"."+source.GetChannel(), value)
+	}
+}
+
+func (s *Step) securitySoftware(ev *Event, body *telemetryv1.SecuritySoftwareEvent) {
+	product := body.GetProduct()
+	if body.GetState() != "" {
+		s.state(ev, fmt.Sprintf("security.%s.%s", product, body.GetFeature()), body.GetState())
+	}
+	if body.RealtimeEnabled != nil {
+		s.state(ev, "security."+product+".realtime_enabled", strconv.FormatBool(body.GetRealtimeEnabled()))
+	}
+	if body.SignatureAgeDays != nil {
+		s.state(ev, "security."+product+".signature_age_days", strconv.FormatUint(uint64(body.GetSignatureAgeDays()), 10))
+	}
+	if body.GetSignatureVersion() != "" {
+		s.state(ev, "security."+product+".signature_version", body.GetSignatureVersion())
+	}
+}
+
+func (s *Step) state(ev *Event, name, value string) {
+	key := postureKey{ev.Host, name}
+	if old, ok := s.posture[key]; ok && old.ObservedAt.After(ev.BookedAt) {
+		return
+	}
+	s.posture[key] = postgres.PostureRow{Host: ev.Host, Name: clean(name), Value: clean(value), ObservedAt: ev.BookedAt, Ref: ev.Ref}
+}
+
+// clean makes text that a host chose fit for a text column, and bounds it.
+func clean(text string) string {
+	const limit = 512
+	if len(text) > limit {
+		text = text[:limit]
+	}
+	return telemetry.Text(text)
+}
+
+// lagBounds are the upper bounds, in seconds, that forwarding lag is counted under.
+var lagBounds = [...]int{1, 5, 15, 60, 300, 900, 3600, 86400}
+
+// Metrics counts what the metric checks need.
+type Metrics struct{}
+
+// Project implements Projection.
+func (Metrics) Project(b *Batch, step *Step) {
+	for i := range b.Events {
+		ev := &b.Events[i]
+		if ev.Mode == assay.Live && !ev.Imported && !ev.ClockFault {
+			lag := ev.ReceivedAt.Sub(ev.ObservedAt)
+			for _, bound := range lagBounds {
+				step.metric(ev.Host, "forward_lag", strconv.Itoa(bound), ev.BookedAt, lag <= time.Duration(bound)*time.Second)
+			}
+		}
+		if table := telemetry.Of(ev.Body); table != nil {
+			if complete, applies := sixFields(table.Name, ev.Body); applies {
+				step.metric(ev.Host, "fields", table.Name, ev.BookedAt, complete)
+			}
+		}
+	}
+}

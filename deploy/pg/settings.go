@@ -34,6 +34,20 @@ func defaults() map[string]string {
 	}
 }
 
+// Throwaway are the settings of a server whose data nobody keeps: it never
+// waits for the disk, and takes the many sessions of a test run.
+func Throwaway() map[string]string {
+	return map[string]string{
+		"fsync":              "off",
+		"full_page_writes":   "off",
+		"synchronous_commit": "off",
+		"autovacuum":         "off",
+		"max_connections":    "300",
+		// 300 sessions' worth of the usual 1024 would be a lot of shared memory.
+		"max_locks_per_transaction": "512",
+	}
+}
+
 var settingName = regexp.MustCompile(`^[a-z_][a-z0-9_.]*$`)
 
 func validSettings(settings map[string]string) error {

@@ -61,6 +61,7 @@ CREATE TABLE certificate (
     position   bigint NOT NULL
 );
 CREATE INDEX certificate_agent ON certificate (agent_id);
+CREATE UNIQUE INDEX certificate_position ON certificate (position);
 
 -- stream is the fence: a batch is appended only by an UPDATE that names the
 -- head it expects, so two servers cannot both continue one chain.
@@ -77,6 +78,9 @@ CREATE TABLE stream (
     position      bigint NOT NULL DEFAULT -1,
     committed_at  timestamptz,
     opened_at     timestamptz NOT NULL,
+    -- revoked is set with the agent's revocation, under this row's lock: no
+    -- batch gets a position after the leaf that revokes its agent.
+    revoked       boolean NOT NULL DEFAULT false,
     UNIQUE (agent_id, kind)
 ) WITH (fillfactor = 50);
 
@@ -88,6 +92,7 @@ CREATE TABLE epoch (
     position   bigint NOT NULL,
     PRIMARY KEY (stream_id, epoch)
 );
+CREATE UNIQUE INDEX epoch_position ON epoch (position);
 
 -- Segments of 262,144 positions each are made ahead of the head by the writer.
 CREATE TABLE batch (
@@ -103,6 +108,7 @@ CREATE TABLE batch (
     payload            bytea NOT NULL
 ) PARTITION BY RANGE (position);
 ALTER TABLE batch ALTER COLUMN payload SET STORAGE EXTERNAL;
+CREATE INDEX batch_stream ON batch (stream_id, epoch, number);
 
 -- A batch that contradicts an acknowledged chain is kept: it can support a
 -- fail, never a pass.
@@ -119,11 +125,14 @@ CREATE TABLE fork (
     UNIQUE (stream_id, epoch, number, header)
 );
 
+-- recorded_at is the time of the newest leaf. Servers whose clocks differ a
+-- little take the greater one, so that times go with positions.
 CREATE TABLE ledger_head (
-    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
-    size bigint NOT NULL
+    one         boolean PRIMARY KEY DEFAULT true CHECK (one),
+    size        bigint NOT NULL,
+    recorded_at timestamptz NOT NULL
 );
-INSERT INTO ledger_head (size) VALUES (0);
+INSERT INTO ledger_head (size, recorded_at) VALUES (0, 'epoch');
 
 CREATE TABLE leaf (
     position bigint NOT NULL PRIMARY KEY,

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 
@@ -94,7 +95,15 @@ type BatchLeaf struct {
 	Epoch         uint32
 	Number        uint64
 	Header        Hash
-	HeadSignature Hash // SHA-256 of the signature's bytes, zero where there is none
+	HeadSignature Hash // HashSignature of the head signature
+}
+
+// HashSignature is the SHA-256 of a signature's bytes, zero where there is none.
+func HashSignature(signature []byte) Hash {
+	if len(signature) == 0 {
+		return Hash{}
+	}
+	return sha256.Sum256(signature)
 }
 
 // Canonical returns the body's bytes.

@@ -7,8 +7,9 @@ import (
 )
 
 // appendUTF16 appends little-endian UTF-16 as UTF-8. Terminators at the end are
-// dropped; a NUL inside, which neither XML nor a database text can hold, and an
-// unpaired surrogate become U+FFFD.
+// dropped; what is no character (a NUL inside, an unpaired surrogate, a code
+// point reserved as noncharacter) becomes U+FFFD, since neither XML nor a
+// database text can hold it. Other control characters are kept.
 func appendUTF16(dst, src []byte) []byte {
 	for len(src) >= 2 && src[len(src)-2] == 0 && src[len(src)-1] == 0 && len(src)%2 == 0 {
 		src = src[:len(src)-2]
@@ -40,6 +41,8 @@ func appendUTF16(dst, src []byte) []byte {
 				src = src[2:]
 			}
 			dst = utf8.AppendRune(dst, r)
+		case unit >= 0xfdd0 && (unit <= 0xfdef || unit >= 0xfffe):
+			dst = utf8.AppendRune(dst, utf8.RuneError)
 		default:
 			dst = utf8.AppendRune(dst, unit)
 		}

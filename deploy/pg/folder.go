@@ -63,7 +63,7 @@ func (s *Server) takeLock() error {
 		return fmt.Errorf("opening lock %s: %w", path, err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		file.Close()
+		_ = file.Close() // what failed is the lock
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return fmt.Errorf("locking %s: %w", s.cfg.Dir, ErrInUse)
 		}

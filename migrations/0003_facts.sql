@@ -131,7 +131,7 @@ CREATE TABLE verdict (
     -- evidence is position, ordinal, position, ordinal, … of at most 20 events, newest first
     evidence       bigint[] NOT NULL,
     evidence_total integer NOT NULL,
-    since          timestamptz NOT NULL,
+    since          timestamptz,
     last_failing   timestamptz,
     open_findings  integer NOT NULL,
     disposition    text NOT NULL,
@@ -140,24 +140,36 @@ CREATE TABLE verdict (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE finding (
-    id          uuid PRIMARY KEY,
-    host_id     uuid NOT NULL,
-    check_id    text NOT NULL,
-    title       text NOT NULL,
-    opened_at   timestamptz NOT NULL,
-    -- resolved_at: what resolves it was seen; closed_at: a person closed it.
-    resolved_at timestamptz,
-    closed_at   timestamptz,
-    closed_by   text NOT NULL DEFAULT '',
-    cause       text NOT NULL DEFAULT '',
-    grade       smallint NOT NULL,
-    evidence    bigint[] NOT NULL,
-    fields      jsonb NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    position    bigint NOT NULL
+    id             uuid PRIMARY KEY,
+    host_id        uuid NOT NULL,
+    check_id       text NOT NULL,
+    key            text NOT NULL,
+    title          text NOT NULL,
+    opened_at      timestamptz NOT NULL,
+    last_at        timestamptz NOT NULL,
+    -- resolved_at: what resolves it was seen, or a person closed it (closed_by).
+    resolved_at    timestamptz,
+    closed_by      text NOT NULL DEFAULT '',
+    cause          text NOT NULL DEFAULT '',
+    grade          smallint NOT NULL,
+    clock_fault    boolean NOT NULL,
+    evidence       bigint[] NOT NULL,
+    evidence_total integer NOT NULL,
+    fields         jsonb NOT NULL,
+    recorded_at    timestamptz NOT NULL,
+    position       bigint NOT NULL
 );
 CREATE INDEX finding_host ON finding (host_id, opened_at);
 CREATE INDEX finding_opened ON finding (opened_at);
+
+-- What people closed; evaluation reads it as a fact.
+CREATE TABLE finding_closure (
+    position   bigint PRIMARY KEY,
+    finding_id uuid NOT NULL REFERENCES finding (id),
+    closed_at  timestamptz NOT NULL,
+    closed_by  text NOT NULL,
+    cause      text NOT NULL
+);
 
 CREATE TABLE transition (
     position    bigint PRIMARY KEY,

@@ -10,29 +10,117 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 export PATH := $(CURDIR)/bin/tools:$(CURDIR)/deploy/tools/node_modules/.bin:$(PATH)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOBUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+# What the programs are asked to do, by demo and drill.
 ARGS ?=
+# Further flags of go test, by test.
 TESTFLAGS ?=
-FUZZTIME ?= 10m
+# The packages that test and bench are about.
 PKG ?= ./...
+# How long fuzz takes in all.
+FUZZTIME ?= 10m
 
-##@ Code
-
-.PHONY: gen
-gen: tools ## Regenerate Go and TypeScript from proto/
-	@deploy/gen
-
-.PHONY: tools
-tools: bin/tools/.stamp
-	@deploy/setup tools
-
-bin/tools/.stamp: deploy/tools/go.mod deploy/tools/go.sum
-	@mkdir -p bin/tools
-	@cd deploy/tools && GOFLAGS= go build -trimpath -o ../../bin/tools/ tool >&2
-	@touch $@
+WEB_SOURCES := $(wildcard web/*.json web/*.html web/*.ts) $(shell find web/src web/public -type f 2>/dev/null)
 
 .PHONY: help
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ Build
+
+.PHONY: build
+build: web ## Build bin/assay-server, bin/assay-agent and bin/assayctl
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/ ./server/cmd/... ./agent/cmd/...
+
+.PHONY: web
+web: web/dist/index.html ## Build the console into web/dist
+
+# Whatever npm says goes to stderr: make demo's stdout is the demonstration's.
+web/dist/index.html: $(WEB_SOURCES)
+	@deploy/setup build
+	@cd web && npm run --silent build >&2
+	@touch web/dist/.gitkeep $@
+
+.PHONY: windows
+windows: ## Build and vet the agent for Windows: bin/windows
+	@mkdir -p bin/windows
+	@GOOS=windows $(GOBUILD) -o bin/windows/ ./agent/cmd/...
+	@GOOS=windows go vet ./agent/...
+
+.PHONY: clean
+clean: ## Remove what was built
+	@find web/dist -mindepth 1 ! -name .gitkeep -delete
+	@rm -rf bin
+
+##@ Run
+
+.PHONY: demo
+demo: ## Show the whole product on this machine; ARGS='--once --json' for scripts
+	@deploy/setup postgres
+	@$(MAKE) build
+	@exec bin/assay-server demo $(ARGS)
+
+.PHONY: drill
+drill: ## Break a running system on purpose and count what was lost
+	@deploy/setup postgres
+	@$(MAKE) build
+	@exec bin/assay-server drill $(ARGS)
+
+##@ Code
+
+.PHONY: gen
+gen: tools ## Generate Go and TypeScript from proto/
+	@deploy/gen
+
+.PHONY: check
+check: tools ## Check format, lint, conventions and that generated code is fresh
+	@unformatted=$$(find . \( -name node_modules -o -name .git \) -prune -o -name '*.go' -print0 | xargs -0 gofmt -l); \
+	  [[ -z $$unformatted ]] || { echo "not formatted by gofmt:" $$unformatted >&2; exit 1; }
+	@deploy/gen --check
+	@buf lint
+	@go vet ./...
+	@go vet -vettool=$(CURDIR)/bin/tools/lint ./...
+	@staticcheck ./...
+	@cd deploy/tools && go vet ./...
+	@go test ./deploy/conventions
+
+.PHONY: check-gen
+check-gen: tools ## Check only that generated code is fresh
+	@deploy/gen --check
+
+.PHONY: tools
+tools: bin/tools/.stamp
+	@deploy/setup tools
+
+bin/tools/.stamp: deploy/tools/go.mod deploy/tools/go.sum $(wildcard deploy/tools/lint/*.go)
+	@mkdir -p bin/tools
+	@cd deploy/tools && GOFLAGS= go build -trimpath -o ../../bin/tools/ tool >&2
+	@touch $@
+
+##@ Test
+
+.PHONY: test
+test: ## Run all Go tests with the race detector on a Postgres of their own
+	@deploy/setup test
+	@mkdir -p bin/tools
+	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres ./deploy/testreport
+	@with-postgres go test -race -shuffle=on -timeout 15m -json $(TESTFLAGS) $(PKG) | testreport
+
+.PHONY: test-web
+test-web: ## Check and test the console, in Chromium too
+	@deploy/setup web
+	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that parses; FUZZTIME=10m is shared out over all targets
+	@deploy/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks; PKG=./agent/evtx for one package
+	@deploy/setup postgres
+	@mkdir -p bin/tools
+	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres
+	@with-postgres go test -run '^$$' -bench . -benchmem $(PKG)

@@ -63,6 +63,10 @@ type matcher struct {
 	// reText is the expression as the engine runs it, for finding what every
 	// match must contain.
 	reText string
+	// reMin is the length in bytes that no match is shorter than.
+	reMin int
+	// run is set where the expression is simple enough to count instead.
+	run *run
 
 	exists bool
 	prefix netip.Prefix

@@ -111,7 +111,7 @@ func (sc *Scratch) valueAccepted(v *value, m *matcher) bool {
 	case matchText:
 		return m.textAccepts(sc.text(v, m.variant))
 	case matchRegexp:
-		return m.re.MatchString(v.raw)
+		return m.regexpAccepts(v.raw)
 	case matchCIDR:
 		return m.cidrAccepts(v.raw)
 	case matchNumber:
@@ -124,6 +124,16 @@ func (sc *Scratch) valueAccepted(v *value, m *matcher) bool {
 		return ok && m.op.holds(got.compare(m.number))
 	}
 	return false
+}
+
+func (m *matcher) regexpAccepts(s string) bool {
+	switch {
+	case len(s) < m.reMin:
+		return false
+	case m.run != nil:
+		return m.run.match(s)
+	}
+	return m.re.MatchString(s)
 }
 
 func (m *matcher) textAccepts(text []byte) bool {

@@ -8,15 +8,35 @@ import "slices"
 func (s *Set) Match(ev Event, sc *Scratch) []Match {
 	sc.load(s, ev)
 	defer sc.release()
-	sc.matched = sc.matched[:0]
+	sc.picked = sc.picked[:0]
 	for _, g := range s.groups(ev, sc) {
-		if g == nil {
-			continue
+		if g != nil {
+			g.candidates(sc)
 		}
-		for _, p := range g.programs {
-			if sc.holds(&s.programs[p].root) {
-				sc.matched = append(sc.matched, p)
-			}
+	}
+	return sc.evaluate()
+}
+
+// matchAll is Match without the prefilter: it evaluates every program of the
+// event's groups.
+func (s *Set) matchAll(ev Event, sc *Scratch) []Match {
+	sc.load(s, ev)
+	defer sc.release()
+	sc.picked = sc.picked[:0]
+	for _, g := range s.groups(ev, sc) {
+		if g != nil {
+			sc.picked = append(sc.picked, g.programs...)
+		}
+	}
+	return sc.evaluate()
+}
+
+// evaluate returns the matches among the picked programs.
+func (sc *Scratch) evaluate() []Match {
+	sc.matched = sc.matched[:0]
+	for _, p := range sc.picked {
+		if sc.holds(&sc.set.programs[p].root) {
+			sc.matched = append(sc.matched, p)
 		}
 	}
 	return sc.results()

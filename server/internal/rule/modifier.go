@@ -368,7 +368,11 @@ func (e *entry) regexpMatcher(it item) (*matcher, error) {
 	if err != nil {
 		return nil, errAt(it.node, "regular expression is not supported: %s", err)
 	}
-	return &matcher{kind: matchRegexp, re: re, reText: text}, nil
+	m := &matcher{kind: matchRegexp, re: re, reText: text, reMin: minMatch(tree)}
+	if e.start == e.end {
+		m.run = runOf(tree)
+	}
+	return m, nil
 }
 
 // pcreDollar makes `$` without the m flag also accept a last line feed, as the

@@ -41,6 +41,7 @@ func (c *compiler) bindOne(d *document, b *binding) *program {
 		conditions := c.bindExpr(b.conditions, "", nil)
 		root = node{op: opAnd, kids: []node{conditions, root}}
 	}
+	root.order()
 	return &program{rule: d.rule, root: root, channels: b.channels, ids: ids}
 }
 
@@ -147,4 +148,54 @@ func intersect(a, b []uint32) []uint32 {
 		}
 	}
 	return out
+}
+
+// order puts the kids of each AND and OR that are cheap to evaluate first and
+// returns the cost of the node. Kids have no effects, so order decides only how
+// soon the answer is known.
+func (n *node) order() int {
+	if n.op == opAtom {
+		return n.atom.cost()
+	}
+	costs := make(map[*node]int, len(n.kids))
+	sum := 0
+	kids := make([]*node, len(n.kids))
+	for i := range n.kids {
+		kids[i] = &n.kids[i]
+		costs[kids[i]] = n.kids[i].order()
+		sum += costs[kids[i]]
+	}
+	slices.SortStableFunc(kids, func(a, b *node) int { return costs[a] - costs[b] })
+	sorted := make([]node, len(kids))
+	for i, k := range kids {
+		sorted[i] = *k
+	}
+	n.kids = sorted
+	return sum
+}
+
+// cost is the time an atom takes, roughly in units of a comparison.
+func (a *atom) cost() int {
+	sum := 0
+	for _, m := range a.matchers {
+		switch {
+		case m.kind == matchRegexp:
+			sum += 300
+		case m.kind == matchText && m.shape == shapeContains:
+			sum += 4
+		case m.kind == matchText && m.shape == shapeGlob:
+			sum += 8
+		case m.kind == matchCIDR || m.kind == matchNumber || m.kind == matchRef:
+			sum += 6
+		default:
+			sum++
+		}
+		if m.variant != 0 {
+			sum += 6 // the form is made for each comparison
+		}
+	}
+	if a.keyword() {
+		sum *= 20
+	}
+	return sum
 }

@@ -28,6 +28,19 @@ type Scratch struct {
 
 	yield   func(name, value string) bool
 	matched []int32
+	// picked are the programs to evaluate.
+	picked []int32
+	// masks (by program) and seen (by pattern) hold what this event has shown,
+	// where their stamp is that of the event.
+	masks []mask
+	seen  []uint32
+	stamp uint32
+}
+
+// mask is the sets of a program's literals that were found.
+type mask struct {
+	stamp uint32
+	sets  uint8
 }
 
 // value is one field value of the event and its forms, made when first needed.
@@ -57,7 +70,8 @@ const maxArena = 1 << 20
 // load takes in an event.
 func (sc *Scratch) load(s *Set, ev Event) {
 	if sc.set != s {
-		*sc = Scratch{set: s, slots: make([]slot, len(s.names)), ids: map[uint32]string{}}
+		*sc = Scratch{set: s, slots: make([]slot, len(s.names)), ids: map[uint32]string{},
+			masks: make([]mask, len(s.programs)), seen: make([]uint32, s.patterns)}
 		sc.yield = sc.take
 	}
 	for _, f := range sc.used {
@@ -65,6 +79,11 @@ func (sc *Scratch) load(s *Set, ev Event) {
 	}
 	sc.used, sc.values = sc.used[:0], sc.values[:0]
 	sc.words, sc.wordsEnd = 0, 0
+	if sc.stamp++; sc.stamp == 0 {
+		clear(sc.masks)
+		clear(sc.seen)
+		sc.stamp = 1
+	}
 	if sc.arena = sc.arena[:0]; cap(sc.arena) > maxArena {
 		sc.arena = nil
 	}

@@ -1,5 +1,10 @@
 package rule
 
+import (
+	"maps"
+	"slices"
+)
+
 // Set is a compiled set of rules. It is immutable and may be used by any number
 // of goroutines at once.
 type Set struct {
@@ -16,6 +21,8 @@ type Set struct {
 
 	channels map[string]*channelGroups
 	any      *channelGroups
+	// patterns is the number of texts that the prefilter looks for.
+	patterns int32
 	digest   [32]byte
 }
 
@@ -24,11 +31,6 @@ type Set struct {
 type channelGroups struct {
 	ids map[uint32]*group
 	any *group
-}
-
-// group is the programs that look at the same records.
-type group struct {
-	programs []int32
 }
 
 // Rules returns the rules and correlations in the order of their sources. The
@@ -67,6 +69,23 @@ func (s *Set) index() {
 			g.add(p.ids, int32(i))
 		}
 	}
+	s.eachGroup(func(g *group) { s.patterns = g.build(s, s.patterns) })
+}
+
+// eachGroup visits the groups in a fixed order.
+func (s *Set) eachGroup(visit func(*group)) {
+	all := []*channelGroups{s.any}
+	for _, name := range slices.Sorted(maps.Keys(s.channels)) {
+		all = append(all, s.channels[name])
+	}
+	for _, c := range all {
+		if c.any != nil {
+			visit(c.any)
+		}
+		for _, id := range slices.Sorted(maps.Keys(c.ids)) {
+			visit(c.ids[id])
+		}
+	}
 }
 
 func (c *channelGroups) add(ids []uint32, program int32) {
@@ -85,4 +104,37 @@ func (c *channelGroups) add(ids []uint32, program int32) {
 		}
 		g.programs = append(g.programs, program)
 	}
+}
+
+// Stats describes a Set.
+type Stats struct {
+	// Programs are the rules times the log sources they read.
+	Programs int
+	// Unfiltered are the programs that are evaluated for each event of their log
+	// source, since there is no text that they need.
+	Unfiltered int
+	// Groups is the number of (channel, event id) groups.
+	Groups int
+	// Patterns, States and TableBytes are the texts, states and memory of the
+	// prefilter.
+	Patterns, States, TableBytes int
+}
+
+// Stats counts what the Set is made of.
+func (s *Set) Stats() Stats {
+	st := Stats{Programs: len(s.programs), Patterns: int(s.patterns)}
+	unfiltered := map[int32]struct{}{}
+	s.eachGroup(func(g *group) {
+		st.Groups++
+		for _, p := range g.always {
+			unfiltered[p] = struct{}{}
+		}
+		for i := range g.scans {
+			sc := &g.scans[i]
+			st.States += len(sc.auto.labels)
+			st.TableBytes += sc.auto.bytes() + 4*len(sc.starts) + 8*len(sc.posts)
+		}
+	})
+	st.Unfiltered = len(unfiltered)
+	return st
 }

@@ -16,10 +16,13 @@ import (
 type recordEvent struct {
 	r      *winevent.Record
 	fields []winevent.Field
+	// level and keywords are texts made beforehand: a miss must not allocate.
+	level, keywords string
 }
 
 func newRecordEvent(r *winevent.Record) *recordEvent {
-	return &recordEvent{r: r, fields: r.Fields()}
+	return &recordEvent{r: r, fields: r.Fields(), level: strconv.Itoa(int(r.Level)),
+		keywords: "0x" + strconv.FormatUint(r.Keywords, 16)}
 }
 
 func (e *recordEvent) Provider() string { return e.r.Provider }
@@ -39,9 +42,9 @@ func (e *recordEvent) SystemField(name string) (string, bool) {
 	case "Computer":
 		return e.r.Computer, true
 	case "Level":
-		return strconv.Itoa(int(e.r.Level)), true
+		return e.level, true
 	case "Keywords":
-		return "0x" + strconv.FormatUint(e.r.Keywords, 16), true
+		return e.keywords, true
 	case "Security_UserID":
 		return e.r.UserSID, e.r.UserSID != ""
 	}

@@ -196,3 +196,15 @@ CREATE TABLE run (
     position     bigint NOT NULL
 );
 CREATE INDEX run_position ON run (position);
+
+-- What people decide: lists, parameters of checks and change windows. The
+-- newest row of a (kind, name) holds; each is a leaf.
+CREATE TABLE policy_change (
+    position    bigint PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('list', 'parameter', 'change_window')),
+    name        text NOT NULL,
+    body        jsonb NOT NULL,
+    user_name   text NOT NULL,
+    recorded_at timestamptz NOT NULL
+);
+CREATE INDEX policy_change_name ON policy_change (kind, name, position);

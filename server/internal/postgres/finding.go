@@ -23,7 +23,7 @@ type findingJSON struct {
 
 func findingRecord(f *assay.Finding) findingJSON {
 	r := findingJSON{ID: f.ID.String(), Host: f.Host.String(), Check: f.Check, Title: f.Title, OpenedAt: f.OpenedAt.UTC(),
-		ResolvedAt: nullTime(f.ResolvedAt), Fields: f.Fields, Evidence: [][2]uint64{}}
+		ResolvedAt: orNull(f.ResolvedAt), Fields: f.Fields, Evidence: [][2]uint64{}}
 	for _, ref := range f.Evidence {
 		r.Evidence = append(r.Evidence, [2]uint64{ref.Position, uint64(ref.Ordinal)})
 	}
@@ -43,7 +43,7 @@ func queueFinding(batch *pgx.Batch, f *assay.Finding, now time.Time, position in
 		ON CONFLICT (id) DO UPDATE SET title = excluded.title, opened_at = excluded.opened_at, last_at = excluded.last_at,
 			resolved_at = excluded.resolved_at, grade = excluded.grade, clock_fault = excluded.clock_fault, evidence = excluded.evidence,
 			evidence_total = excluded.evidence_total, fields = excluded.fields`,
-		[16]byte(f.ID), [16]byte(f.Host), f.Check, f.Key, f.Title, f.OpenedAt, f.LastAt, nullTime(f.ResolvedAt), int16(f.Grade), f.ClockFault,
+		[16]byte(f.ID), [16]byte(f.Host), f.Check, f.Key, f.Title, f.OpenedAt, f.LastAt, orNull(f.ResolvedAt), int16(f.Grade), f.ClockFault,
 		refs(f.Evidence), f.EvidenceTotal, fields, now, position)
 }
 

@@ -198,7 +198,7 @@ func (d *Delta) queueHosts(batch *pgx.Batch, now time.Time) {
 	for host, a := range d.Activity {
 		hosts, events = append(hosts, host), append(events, a.Events)
 		first, last, received = append(first, a.FirstObserved), append(last, a.LastObserved), append(received, a.LastReceived)
-		health = append(health, nullTime(a.LastHealth))
+		health = append(health, orNull(a.LastHealth))
 	}
 	batch.Queue(`INSERT INTO host_activity AS h (host_id, events, first_observed, last_observed, last_received, last_health)
 		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
@@ -281,13 +281,6 @@ func (s *Store) Touch(ctx context.Context, c Cursor, watermark time.Time) error 
 	_, err := s.db.Exec(ctx, `UPDATE projection_cursor SET watermark = greatest(watermark, $4)
 		WHERE pass = $1 AND lane = $2 AND position = $3`, c.Pass, c.Lane, int64(c.Position), watermark)
 	return translate("moving watermark", err)
-}
-
-func nullTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 // bigint keeps what exceeds a bigint at its greatest value.

@@ -72,7 +72,7 @@ func saveVerdicts(ctx context.Context, tx pgx.Tx, verdicts []assay.Verdict) erro
 				last_failing = excluded.last_failing, open_findings = excluded.open_findings,
 				disposition = excluded.disposition, accruing = excluded.accruing`,
 			[16]byte(v.Host), v.Check, v.State.String(), string(v.Reason), v.Detail, int16(v.Grade), coverage, v.WindowFrom, v.WindowTo,
-			refs(v.Evidence), v.EvidenceTotal, nullTime(v.Since), nullTime(v.LastFailing), v.OpenFindings, string(v.Disposition), v.Accruing)
+			refs(v.Evidence), v.EvidenceTotal, orNull(v.Since), orNull(v.LastFailing), v.OpenFindings, string(v.Disposition), v.Accruing)
 	}
 	if batch.Len() == 0 {
 		return nil
@@ -196,4 +196,18 @@ func unrefs(flat []int64) []assay.EventRef {
 		list = append(list, assay.EventRef{Position: uint64(flat[i]), Ordinal: uint32(flat[i+1])})
 	}
 	return list
+}
+
+// LeafTime is when the leaf at a position was recorded.
+func (s *Store) LeafTime(ctx context.Context, position uint64) (time.Time, error) {
+	var data []byte
+	err := s.db.QueryRow(ctx, `SELECT data FROM leaf WHERE position = $1`, int64(position)).Scan(&data)
+	if err != nil {
+		return time.Time{}, translate("reading leaf", err)
+	}
+	leaf, err := evidence.ParseLeaf(data)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading leaf %d: %w", position, err)
+	}
+	return evidence.Time(leaf.RecordedAt), nil
 }

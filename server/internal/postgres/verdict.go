@@ -60,7 +60,7 @@ func (s *Store) Transitions(ctx context.Context, f TransitionFilter) ([]assay.Tr
 	rows, err := s.db.Query(ctx, `SELECT host_id, check_id, from_state, to_state, reason, valid_at, recorded_at, position FROM transition
 		WHERE ($1::uuid IS NULL OR host_id = $1) AND ($2 = '' OR check_id = $2) AND ($3::timestamptz IS NULL OR recorded_at >= $3)
 			AND ($4::bigint = 0 OR position < $4) AND ($5::bigint = 0 OR position < $5)
-		ORDER BY position DESC LIMIT $6`, host, f.Check, nullTime(f.Since), int64(f.Before), int64(f.Below), f.Limit)
+		ORDER BY position DESC LIMIT $6`, host, f.Check, orNull(f.Since), int64(f.Before), int64(f.Below), f.Limit)
 	if err != nil {
 		return nil, translate("reading transitions", err)
 	}

@@ -1,0 +1,171 @@
+package assess
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/evaluate"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// chunkHosts is how many hosts' facts are held at a time.
+const chunkHosts = 500
+
+// factHorizon is how far back hits are read: a finding stays open until it is
+// resolved or closed, however old. Coverage and metrics are judged by the
+// window alone and are read for the last coverageHorizon.
+const (
+	factHorizon     = 400 * 24 * time.Hour
+	coverageHorizon = 31 * 24 * time.Hour
+	maxVerification = 1000
+)
+
+// shared are the inputs that all hosts have in common.
+type shared struct {
+	lists         map[string]evaluate.List
+	parameters    map[string]map[string]string
+	windows       []evaluate.ChangeWindow
+	closures      []assay.Closure
+	verifications []evaluate.Verification
+	ledgerSince   time.Time
+}
+
+func (a *Assessor) common(ctx context.Context, s *Snapshot) (*shared, error) {
+	c := &shared{lists: map[string]evaluate.List{}, parameters: map[string]map[string]string{}}
+	changes, err := a.cfg.Store.PolicyChanges(ctx, s.Size)
+	if err != nil {
+		return nil, err
+	}
+	for i := range changes {
+		c.apply(&changes[i])
+	}
+	if c.closures, err = a.cfg.Store.Closures(ctx); err != nil {
+		return nil, err
+	}
+	runs, err := a.cfg.Store.VerificationsSince(ctx, s.Instant.Add(-coverageHorizon), maxVerification)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range runs {
+		c.verifications = append(c.verifications, evaluate.Verification{
+			At: v.FinishedAt, Good: len(v.Problems) == 0, Detail: strings.Join(v.Problems[:min(len(v.Problems), 3)], "; "),
+		})
+	}
+	c.ledgerSince, err = a.cfg.Store.LedgerBegan(ctx)
+	return c, err
+}
+
+// apply takes a decision in; later ones replace earlier ones of the same name.
+func (c *shared) apply(p *assay.PolicyChange) {
+	switch p.Kind {
+	case assay.PolicyList:
+		if len(p.Values) == 0 {
+			delete(c.lists, p.Name)
+			return
+		}
+		list := evaluate.List{Owner: p.Owner, Position: p.Position, ValidFrom: p.RecordedAt}
+		if before, ok := c.lists[p.Name]; ok {
+			list.ValidFrom = before.ValidFrom
+		}
+		for _, v := range p.Values {
+			list.Entries = append(list.Entries, evaluate.ListEntry{Value: v})
+		}
+		c.lists[p.Name] = list
+	case assay.PolicyParameter:
+		check, name, _ := strings.Cut(p.Name, "/")
+		if c.parameters[check] == nil {
+			c.parameters[check] = map[string]string{}
+		}
+		if len(p.Values) == 0 {
+			delete(c.parameters[check], name)
+			return
+		}
+		c.parameters[check][name] = strings.Join(p.Values, "\n")
+	case assay.PolicyChangeWindow:
+		c.windows = append(c.windows, evaluate.ChangeWindow{
+			From: p.From, To: p.To, Checks: p.Checks, Approver: p.By, Reason: p.Reason, Position: p.Position,
+		})
+	}
+}
+
+// inputs loads the facts of some hosts; the result is in their order.
+func (a *Assessor) inputs(ctx context.Context, s *Snapshot, c *shared, hosts []assay.Host) ([]evaluate.Inputs, error) {
+	ids := make([]assay.HostID, len(hosts))
+	at := make(map[assay.HostID]int, len(hosts))
+	inputs := make([]evaluate.Inputs, len(hosts))
+	for i := range hosts {
+		ids[i], at[hosts[i].ID] = hosts[i].ID, i
+		inputs[i] = a.input(s, c, &hosts[i])
+	}
+	store, instant := a.cfg.Store, s.Instant
+	hits, err := store.Hits(ctx, ids, instant.Add(-factHorizon), instant)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hits {
+		in := &inputs[at[h.Host]]
+		in.Hits = append(in.Hits, h)
+	}
+	ranges, err := store.Coverage(ctx, ids, instant.Add(-coverageHorizon), instant)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range ranges {
+		in := &inputs[at[r.Host]]
+		in.Coverage = append(in.Coverage, r)
+		seenAlive(&in.Health, &r, instant)
+	}
+	metrics, err := store.Metrics(ctx, ids, instant.Add(-coverageHorizon), instant)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range metrics {
+		in := &inputs[at[m.Host]]
+		in.Metrics = append(in.Metrics, m)
+	}
+	return inputs, nil
+}
+
+func (a *Assessor) input(s *Snapshot, c *shared, host *assay.Host) evaluate.Inputs {
+	activity := s.Activity[host.ID]
+	first := activity.FirstObserved
+	in := evaluate.Inputs{
+		Host: evaluate.Host{
+			ID: host.ID, Imported: host.Kind == assay.ImportedHost, Tags: host.Tags, OS: host.OS, FirstSeen: first, Simulated: host.Simulated,
+			ExpectedOn: slices.ContainsFunc(host.Tags, func(tag string) bool { return tag == "server" || tag == "pos" }),
+		},
+		Library: a.cfg.Library, From: s.Instant.Add(-coverageHorizon), Lists: c.lists, Parameters: c.parameters, ChangeWindows: c.windows,
+		Closures: c.closures, Verifications: c.verifications, LedgerSince: c.ledgerSince, Watermark: s.Watermark,
+	}
+	if activity.LastHealth.After(time.Time{}) && !activity.LastHealth.After(s.Instant) {
+		in.Health.At = activity.LastHealth
+	}
+	if first.After(in.From) {
+		in.From = first
+	}
+	return in
+}
+
+// seenAlive finds the newest health at or before the instant: a range ends
+// where a health statement ended it, and within one there is one each minute.
+func seenAlive(health *evaluate.Health, r *assay.CoverageRange, instant time.Time) {
+	alive := r.To
+	if alive.After(instant) {
+		alive = instant
+	}
+	if r.State == assay.Covered && !alive.Before(health.At) {
+		health.At, health.Ref = alive, r.Until
+	}
+}
+
+func sortFindings(findings []postgres.StoredFinding) {
+	slices.SortStableFunc(findings, func(a, b postgres.StoredFinding) int {
+		if c := b.OpenedAt.Compare(a.OpenedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID.String(), b.ID.String())
+	})
+}

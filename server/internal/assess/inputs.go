@@ -67,7 +67,10 @@ func (c *shared) apply(p *assay.PolicyChange) {
 			return
 		}
 		list := evaluate.List{Owner: p.Owner, Position: p.Position, ValidFrom: p.RecordedAt}
-		if before, ok := c.lists[p.Name]; ok {
+		if !p.From.IsZero() {
+			list.ValidFrom = p.From // the owner says since when it holds
+		}
+		if before, ok := c.lists[p.Name]; ok && before.ValidFrom.Before(list.ValidFrom) {
 			list.ValidFrom = before.ValidFrom
 		}
 		for _, v := range p.Values {

@@ -47,10 +47,22 @@ func (f *File) loadChunk(slot int64) bool {
 	n, err := f.reader.ReadAt(c.buf, c.offset)
 	if n < len(c.buf) {
 		f.chunkProblem(n, Damage, "the chunk cannot be read: %v", readError(err))
-		c.buf = c.buf[:n]
+		if c.buf = c.buf[:n]; n == 0 {
+			return false
+		}
 	}
 	if allZero(c.buf) {
-		return false // preallocated and never used
+		// Space that Windows reserves ahead, if it lies behind all chunks.
+		if slot < f.counted {
+			f.chunkProblem(0, Damage, "the chunk is empty, but the file header counts it")
+		} else {
+			f.empty++
+		}
+		return false
+	}
+	if f.empty > 0 {
+		f.problems.add(c.offset-f.empty*chunkSize, c.index-uint32(f.empty), Damage, "%d empty chunks lie before one in use", f.empty)
+		f.empty = 0
 	}
 	if len(c.buf) < chunkSize {
 		f.chunkProblem(len(c.buf), Damage, "the chunk is cut off after %d of %d bytes", len(c.buf), chunkSize)

@@ -56,9 +56,11 @@ type File struct {
 	problems problems
 	dirty    bool
 	noted    uint8 // which once-per-file notes were given
+	counted  int64 // chunks that the header counts
 
 	slots int64 // chunk slots that the file's size allows, a partial one included
 	next  int64 // next slot to read
+	empty int64 // slots of zeros just before next
 	chunk chunk
 	open  bool // chunk holds records not yet yielded
 }
@@ -97,6 +99,7 @@ func (f *File) checkHeader(header []byte) {
 	blockSize, chunks := le.Uint16(header[40:]), le.Uint16(header[42:])
 	flags, stored := le.Uint32(header[120:]), le.Uint32(header[124:])
 
+	f.counted = int64(chunks)
 	f.dirty = flags&flagDirty != 0
 	if f.dirty {
 		f.fileProblem(120, Note, "the log was not closed (dirty flag): it was copied while in use, or the system stopped")

@@ -103,10 +103,11 @@ func littleEndian(b []byte) (v uint64, ok bool) {
 }
 
 func appendInteger(dst []byte, kind uint8, b []byte) []byte {
-	v, ok := littleEndian(b)
-	if !ok {
+	// The types come in pairs of 1, 2, 4 and 8 bytes.
+	if len(b) != 1<<((kind-typeInt8)/2) {
 		return appendHex(dst, b)
 	}
+	v, _ := littleEndian(b)
 	if kind == typeInt8 || kind == typeInt16 || kind == typeInt32 || kind == typeInt64 {
 		shift := 64 - 8*len(b)
 		return strconv.AppendInt(dst, int64(v<<shift)>>shift, 10)

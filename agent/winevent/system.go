@@ -18,9 +18,9 @@ func (r *Record) SetSystem(element, attribute, text string) {
 		r.setProvider(attribute, text)
 	case "EventID":
 		if attribute == "" {
-			r.EventID = uint32(number(text, 32))
+			r.EventID = uint32(systemNumber(text, 32))
 		} else if attribute == "Qualifiers" {
-			r.Qualifiers = uint16(number(text, 16))
+			r.Qualifiers = uint16(systemNumber(text, 16))
 		}
 	case "TimeCreated":
 		if attribute == "SystemTime" {
@@ -36,9 +36,9 @@ func (r *Record) SetSystem(element, attribute, text string) {
 	case "Execution":
 		switch attribute {
 		case "ProcessID":
-			r.ProcessID = uint32(number(text, 32))
+			r.ProcessID = uint32(systemNumber(text, 32))
 		case "ThreadID":
-			r.ThreadID = uint32(number(text, 32))
+			r.ThreadID = uint32(systemNumber(text, 32))
 		}
 	case "Security":
 		if attribute == "UserID" {
@@ -65,17 +65,17 @@ func (r *Record) setProvider(attribute, text string) {
 func (r *Record) setSystemElement(element, text string) {
 	switch element {
 	case "Version":
-		r.Version = uint8(number(text, 8))
+		r.Version = uint8(systemNumber(text, 8))
 	case "Level":
-		r.Level = uint8(number(text, 8))
+		r.Level = uint8(systemNumber(text, 8))
 	case "Task":
-		r.Task = uint16(number(text, 16))
+		r.Task = uint16(systemNumber(text, 16))
 	case "Opcode":
-		r.Opcode = uint8(number(text, 8))
+		r.Opcode = uint8(systemNumber(text, 8))
 	case "Keywords":
-		r.Keywords = number(text, 64)
+		r.Keywords = systemNumber(text, 64)
 	case "EventRecordID":
-		r.RecordID = number(text, 64)
+		r.RecordID = systemNumber(text, 64)
 	case "Channel":
 		r.Channel = text
 	case "Computer":
@@ -83,8 +83,8 @@ func (r *Record) setSystemElement(element, text string) {
 	}
 }
 
-// number reads a decimal or 0x number of at most bits bits, 0 if it is none.
-func number(text string, bits int) uint64 {
+// systemNumber reads a decimal or 0x number of at most bits bits, 0 if it is none.
+func systemNumber(text string, bits int) uint64 {
 	base := 10
 	if len(text) > 2 && text[0] == '0' && text[1]|0x20 == 'x' {
 		text, base = text[2:], 16

@@ -102,7 +102,7 @@ func (d *XMLDecoder) next() (*Record, error) {
 				if len(d.open) >= maxXMLDepth {
 					return nil, ErrEventTooLarge
 				}
-				d.open = append(d.open, qualified(t.Name))
+				d.open = append(d.open, qualifiedName(t.Name))
 				continue
 			}
 			event, err := d.element(t, 1)
@@ -112,8 +112,8 @@ func (d *XMLDecoder) next() (*Record, error) {
 			return fromEvent(&event), nil
 		case xml.EndElement:
 			last := len(d.open) - 1
-			if last < 0 || d.open[last] != qualified(t.Name) {
-				return nil, fmt.Errorf("</%s> closes no element", qualified(t.Name))
+			if last < 0 || d.open[last] != qualifiedName(t.Name) {
+				return nil, fmt.Errorf("</%s> closes no element", qualifiedName(t.Name))
 			}
 			d.open = d.open[:last]
 		}
@@ -123,7 +123,7 @@ func (d *XMLDecoder) next() (*Record, error) {
 // atEnd tells the end of a whole document from one that was cut.
 func (d *XMLDecoder) atEnd(err error) error {
 	if !errors.Is(err, io.EOF) {
-		return err
+		return noEOF(err)
 	}
 	if len(d.open) > 0 {
 		return io.ErrUnexpectedEOF
@@ -134,14 +134,16 @@ func (d *XMLDecoder) atEnd(err error) error {
 	return io.EOF
 }
 
+// noEOF names the end of the input inside an element by the usual error.
 func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
+	var syntax *xml.SyntaxError
+	if errors.Is(err, io.EOF) || errors.As(err, &syntax) && syntax.Msg == "unexpected EOF" {
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-func qualified(n xml.Name) string {
+func qualifiedName(n xml.Name) string {
 	if n.Space == "" {
 		return n.Local
 	}
@@ -151,7 +153,7 @@ func qualified(n xml.Name) string {
 // element reads up to the end of the element that start opened. Text is kept
 // even beside children; fromEvent decides what it is worth.
 func (d *XMLDecoder) element(start xml.StartElement, depth int) (Element, error) {
-	e := Element{Name: qualified(start.Name)}
+	e := Element{Name: qualifiedName(start.Name)}
 	if d.fields += 1 + len(start.Attr); d.fields > maxXMLFields || depth > maxXMLDepth {
 		return e, ErrEventTooLarge
 	}
@@ -159,7 +161,7 @@ func (d *XMLDecoder) element(start xml.StartElement, depth int) (Element, error)
 		if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
 			continue
 		}
-		e.Attributes = append(e.Attributes, Field{Name: qualified(a.Name), Value: restoreControls(a.Value)})
+		e.Attributes = append(e.Attributes, Field{Name: qualifiedName(a.Name), Value: restoreControls(a.Value)})
 	}
 	var text []byte
 	for {
@@ -177,8 +179,8 @@ func (d *XMLDecoder) element(start xml.StartElement, depth int) (Element, error)
 		case xml.CharData:
 			text = append(text, t...)
 		case xml.EndElement:
-			if qualified(t.Name) != e.Name {
-				return e, fmt.Errorf("<%s> is closed by </%s>", e.Name, qualified(t.Name))
+			if qualifiedName(t.Name) != e.Name {
+				return e, fmt.Errorf("<%s> is closed by </%s>", e.Name, qualifiedName(t.Name))
 			}
 			e.Text = restoreControls(string(text))
 			return e, nil
@@ -191,7 +193,7 @@ func fromEvent(event *Element) *Record {
 	r := new(Record)
 	for i := range event.Children {
 		child := &event.Children[i]
-		switch local(child.Name) {
+		switch localName(child.Name) {
 		case "System":
 			for j := range child.Children {
 				r.setSystemFrom(&child.Children[j])
@@ -215,12 +217,12 @@ func fromEvent(event *Element) *Record {
 	return r
 }
 
-func local(name string) string {
+func localName(name string) string {
 	return name[strings.IndexByte(name, ':')+1:]
 }
 
 func (r *Record) setSystemFrom(e *Element) {
-	name := local(e.Name)
+	name := localName(e.Name)
 	if len(e.Children) == 0 {
 		r.SetSystem(name, "", e.Text)
 	}
@@ -238,7 +240,7 @@ func appendData(data []Field, children []Element) []Field {
 			data = appendData(data, e.Children)
 			continue
 		}
-		name := local(e.Name)
+		name := localName(e.Name)
 		if name == "Data" {
 			name = ""
 		}

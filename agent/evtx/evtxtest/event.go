@@ -33,6 +33,9 @@ type Field struct {
 	Value Value
 }
 
+// Named returns a field.
+func Named(name string, value Value) Field { return Field{Name: name, Value: value} }
+
 // System is the template of the System element; value 18 is the body.
 func System() *Template {
 	opt := func(i int, kind uint8) Substitution { return Substitution{Index: i, Optional: true, Kind: kind} }

@@ -88,7 +88,9 @@ func header(chunks int, next uint64, options Options) []byte {
 func Reseal(file []byte) {
 	binary.LittleEndian.PutUint32(file[124:], crc32.ChecksumIEEE(file[:120]))
 	for at := FileHeaderSize; at+ChunkSize <= len(file); at += ChunkSize {
-		seal(file[at : at+ChunkSize])
+		if binary.LittleEndian.Uint64(file[at:]) != 0 {
+			seal(file[at : at+ChunkSize])
+		}
 	}
 }
 

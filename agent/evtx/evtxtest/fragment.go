@@ -56,6 +56,14 @@ type Instance struct {
 	Values   []Value
 }
 
+// Of returns an instance of a template with this root.
+func Of(id uint32, root *Element, values ...Value) *Instance {
+	return &Instance{Template: &Template{ID: id, Root: root}, Values: values}
+}
+
+// PI returns a processing instruction.
+func PI(target, data string) Instruction { return Instruction{Target: target, Data: data} }
+
 // Sub returns a normal substitution, Opt an optional one.
 func Sub(index int) Substitution { return Substitution{Index: index, Kind: 0x01} }
 func Opt(index int) Substitution { return Substitution{Index: index, Kind: 0x01, Optional: true} }

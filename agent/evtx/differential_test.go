@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/assay-audit/assay/agent/evtx"
+	et "github.com/assay-audit/assay/agent/evtx/evtxtest"
 	"github.com/assay-audit/assay/agent/winevent"
 	"github.com/google/go-cmp/cmp"
 )
@@ -192,4 +194,89 @@ func fixElement(e *winevent.Element, fix func(string) string) {
 	for i := range e.Children {
 		fixElement(&e.Children[i], fix)
 	}
+}
+
+// TestWriterAgainstEvtxexport: what the tests' own writer writes is what others
+// take for an event log, so that tests on its files test the format. Negative
+// integers and SYSTEMTIME are left out: evtxexport of 2018 prints -5 as
+// -2147483643, and milliseconds with three digits.
+func TestWriterAgainstEvtxexport(t *testing.T) {
+	t.Parallel()
+	samples(t) // skips where the tool is not to be expected
+	tool, err := exec.LookPath("evtxexport")
+	if err != nil {
+		t.Fatal("evtxexport is missing: install the Debian package libevtx-utils")
+	}
+	template := et.Of(9, et.El("UserData", et.El("Inner", et.El("Sid", et.Sub(0)), et.El("None", et.Opt(1))).With("kind", et.Text("k"))),
+		et.SID("S-1-5-21-1-2-3-4"), et.Null())
+	logs := [][]byte{
+		threeChunks(et.Options{}),
+		threeChunks(et.Options{Dirty: true}),
+		et.Log(et.Options{}, et.Event{RecordID: 1, Time: moment, Provider: "P", Body: template}, et.Event{
+			RecordID: 2, Time: moment, Provider: "P", ProviderGUID: "00000000-0000-0000-0000-00000000000a", Data: []et.Field{
+				et.Named("a", et.Hex64(0x3e7)), et.Named("b", et.Int32(5)), et.Named("c", et.GUID("00000000-0000-0000-0000-00000000000b")),
+				et.Named("d", et.FileTime(moment)), et.Named("e", et.Bool(true)), et.Named("f", et.Binary([]byte{1, 255})), et.Named("g", et.String("ü€")),
+				et.Named("h", et.Strings("x", "y")),
+			}}),
+	}
+	for i, log := range logs {
+		ours, theirs := read(t, log).records, evtxexport(t, tool, log)
+		if len(ours) != len(theirs) {
+			t.Errorf("log %d: %d records, %d by evtxexport", i, len(ours), len(theirs))
+		}
+		for j := range min(len(ours), len(theirs)) {
+			canonical(ours[j], false)
+			canonical(theirs[j], true)
+			if d := cmp.Diff(theirs[j], ours[j]); d != "" {
+				t.Errorf("log %d, record %d (-evtxexport +ours):\n%s", i, j, d)
+			}
+		}
+	}
+}
+
+// TestSampleProblems: of the sample logs three are damaged, each in its own
+// way, and nothing else is taken for damage.
+func TestSampleProblems(t *testing.T) {
+	t.Parallel()
+	want := map[string][]string{
+		"log2timeline-System2.evtx": {"the file ends here, but its header counts 96 chunks", "cut off after 64832 of 65536 bytes",
+			"offset 199640 (chunk 2): record 284 of 616 bytes reaches past the end", "announces 90 records (195 to 284), 89 were found"},
+		"omerbenamram-Microsoft-Windows-HelloForBusiness%4Operational.evtx": {"checksum of the record area", "offset 8080 (chunk 0): record 6 was not written to its end",
+			"the records end here, 5704 bytes before", "announces 20 records (1 to 20), 6 were found"},
+		"omerbenamram-Microsoft-Windows-LanguagePackSetup%4Operational.evtx": {"checksum of the record area", "offset 12024 (chunk 0): record 17 was not written to its end",
+			"the records end here, 1152 bytes before", "announces 20 records (1 to 20), 17 were found"},
+	}
+	for _, s := range samples(t) {
+		t.Run(filepath.Base(s.name), func(t *testing.T) {
+			t.Parallel()
+			checkProblems(t, read(t, s.data).problems, evtx.Damage, want[filepath.Base(s.name)])
+		})
+	}
+}
+
+// TestSampleEntities reads a record that both other readers break off at its
+// entities.
+func TestSampleEntities(t *testing.T) {
+	t.Parallel()
+	for _, s := range samples(t) {
+		if !strings.Contains(s.name, "CAPI2%4Operational") {
+			continue
+		}
+		r := read(t, s.data)
+		i := slices.IndexFunc(r.positions, func(p evtx.Position) bool { return p.RecordNumber == 291 })
+		if i < 0 {
+			t.Fatal("no record 291")
+		}
+		var headers []string
+		for _, f := range r.records[i].Fields() {
+			if f.Name == "Header" {
+				headers = append(headers, f.Value)
+			}
+		}
+		if len(headers) != 17 || headers[12] != `ETag: "863cf3fa3bbdd11:0"` || headers[16] != "X-Powered-By: ASP.NET" {
+			t.Errorf("headers %q", headers)
+		}
+		return
+	}
+	t.Error("the log is not among the samples")
 }

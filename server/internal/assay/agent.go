@@ -81,6 +81,7 @@ func (c *Certificate) ValidAt(at time.Time) bool {
 type Revocation struct {
 	Agent  AgentID
 	Reason string
+	By     string // who took it away
 	// CompromisedSince is where the doubt begins; zero: not stated.
 	CompromisedSince time.Time
 }

@@ -1,6 +1,9 @@
 package assay
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Grade is the fidelity of what a fact or verdict rests on; A is best. The
 // zero value means that there is none to state.
@@ -119,3 +122,6 @@ type Metric struct {
 	// Good of Total: records with all six fields; events at or under the bound.
 	Good, Total uint64
 }
+
+// String prints position:ordinal.
+func (r EventRef) String() string { return fmt.Sprintf("%d:%d", r.Position, r.Ordinal) }

@@ -30,6 +30,18 @@ func ParseHostID(text string) (HostID, error) {
 	return HostID(id), err
 }
 
+// ParseAgentID reads a UUID.
+func ParseAgentID(text string) (AgentID, error) {
+	id, err := parseID(text)
+	return AgentID(id), err
+}
+
+// ParseTokenID reads a UUID.
+func ParseTokenID(text string) (TokenID, error) {
+	id, err := parseID(text)
+	return TokenID(id), err
+}
+
 func parseID(text string) (id [16]byte, err error) {
 	raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 	if err != nil || len(raw) != len(id) {

@@ -42,6 +42,8 @@ var roles = map[string]assay.Role{
 	consolev1connect.EventServiceGetEventProcedure:            assay.Viewer,
 	consolev1connect.LedgerServiceGetLedgerProcedure:          assay.Viewer,
 	consolev1connect.LedgerServiceVerifyProcedure:             assay.Admin,
+	consolev1connect.PolicyServiceGetPolicyProcedure:          assay.Viewer,
+	consolev1connect.PolicyServiceChangePolicyProcedure:       assay.Admin,
 	consolev1connect.AgentServiceListAgentsProcedure:          assay.Viewer,
 	consolev1connect.AgentServiceRevokeAgentProcedure:         assay.Admin,
 	consolev1connect.AgentServiceListTokensProcedure:          assay.Admin,

@@ -135,8 +135,11 @@ func (s *Store) RevokeAgent(ctx context.Context, r assay.Revocation) (position i
 		if _, err := tx.Exec(ctx, `UPDATE stream SET revoked = true WHERE agent_id = $1`, [16]byte(r.Agent)); err != nil {
 			return fmt.Errorf("marking streams: %w", err)
 		}
-		position, err = s.appendRevocation(ctx, tx, &agent, &r)
-		return err
+		if position, err = s.appendRevocation(ctx, tx, &agent, &r); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, assay.AuditEntry{User: r.By, Action: "agent.revoke", Subject: r.Agent.String(),
+			Detail: map[string]string{"reason": r.Reason}, RecordedAt: s.clock()})
 	})
 	return position, translate("revoking agent", err)
 }

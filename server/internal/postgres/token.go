@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,9 +17,16 @@ func (s *Store) CreateToken(ctx context.Context, t assay.Token) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
-	_, err := s.db.Exec(ctx, `INSERT INTO enrolment_token (id, name, secret_hash, rights, tags, uses_left, created_at, created_by, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		[16]byte(t.ID), t.Name, t.SecretHash[:], texts[string](t.Rights), orEmpty(t.Tags), t.UsesLeft, t.CreatedAt, t.CreatedBy, t.ExpiresAt)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO enrolment_token (id, name, secret_hash, rights, tags, uses_left, created_at, created_by, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			[16]byte(t.ID), t.Name, t.SecretHash[:], texts[string](t.Rights), orEmpty(t.Tags), t.UsesLeft, t.CreatedAt, t.CreatedBy, t.ExpiresAt)
+		if err != nil {
+			return fmt.Errorf("inserting: %w", err)
+		}
+		return s.audit(ctx, tx, assay.AuditEntry{User: t.CreatedBy, Action: "token.create", Subject: t.ID.String(),
+			Detail: map[string]string{"name": t.Name, "rights": strings.Join(texts[string](t.Rights), " "), "uses": strconv.Itoa(t.UsesLeft)}, RecordedAt: s.clock()})
+	})
 	return translate("inserting enrolment token", err)
 }
 
@@ -43,11 +52,18 @@ func (s *Store) Tokens(ctx context.Context, limit int) ([]assay.Token, error) {
 
 // RevokeToken ends a token: nobody enrols with it any more. Agents that did are
 // not touched. It is NotFound if there is none that stands.
-func (s *Store) RevokeToken(ctx context.Context, id assay.TokenID) error {
-	tag, err := s.db.Exec(ctx, `UPDATE enrolment_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL`, [16]byte(id), s.clock())
-	if err == nil && tag.RowsAffected() == 0 {
-		err = pgx.ErrNoRows
-	}
+func (s *Store) RevokeToken(ctx context.Context, id assay.TokenID, by string) error {
+	now := s.clock()
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE enrolment_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL`, [16]byte(id), now)
+		if err != nil {
+			return fmt.Errorf("marking: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return assay.Errorf(assay.NotFound, "there is no enrolment token %s that stands", id)
+		}
+		return s.audit(ctx, tx, assay.AuditEntry{User: by, Action: "token.revoke", Subject: id.String(), Detail: map[string]string{}, RecordedAt: now})
+	})
 	return translate("revoking enrolment token", err)
 }
 

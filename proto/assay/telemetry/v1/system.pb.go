@@ -287,16 +287,18 @@ type SecuritySoftwareEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// action is one of
 	// scan_started, scan_finished, scan_stopped, scan_paused, scan_resumed,
-	// scan_failed; signatures_updated, signatures_update_failed,
-	// signatures_reverted, dynamic_signatures_added, dynamic_signatures_removed,
+	// scan_failed, offline_scan_prepared, offline_scan_failed;
+	// signatures_updated, signatures_update_failed, signatures_reverted,
+	// dynamic_signatures_added, dynamic_signatures_removed,
 	// dynamic_signatures_failed; engine_updated, engine_update_failed,
 	// engine_failed; platform_updated, platform_update_failed, platform_outdated;
 	// os_expiring, os_unsupported; health_ok, health_report; realtime_on,
 	// realtime_off, realtime_config_changed, realtime_feature_failed,
 	// realtime_feature_recovered, antispyware_on, antispyware_off, antivirus_on,
-	// antivirus_off; config_changed, tamper_blocked, history_deleted, expiring,
-	// expired; exploit_blocked, exploit_audited, exploit_overridden; started,
-	// stopped, error (of a watching service such as Sysmon).
+	// antivirus_off; config_changed, tamper_blocked, history_deleted,
+	// history_delete_failed, expiring, expired; exploit_blocked, exploit_audited,
+	// exploit_overridden; started, stopped, error (of a watching service such as
+	// Sysmon).
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
 	// product is the product's name, e.g. Microsoft Defender Antivirus, Sysmon.
 	Product string `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`

@@ -49,7 +49,6 @@ func Compile(sources []Source, cfg Config) (*Set, []Problem) {
 	c.readSources(sources)
 	c.refuseDuplicates()
 	c.applyFilters()
-	c.linkCorrelations()
 	return c.build(), c.problems
 }
 
@@ -136,7 +135,7 @@ func (c *compiler) build() *Set {
 		d.rule.index = int32(len(s.rules))
 		s.rules = append(s.rules, d.rule)
 	}
-	s.correlations = c.liveCorrelations(s.rules)
+	s.correlations = c.linkCorrelations(s.rules)
 	s.rules = slices.DeleteFunc(s.rules, func(r *Rule) bool {
 		return r.Correlation != nil && !slices.Contains(s.correlations, r)
 	})

@@ -13,8 +13,6 @@ type document struct {
 	rule   *Rule
 	tree   *expr // of a rule or a filter
 	filter *filter
-	// generate is what a correlation says of the rules it refers to.
-	generate bool
 }
 
 // label names a rule in problems: its id, or else its title.

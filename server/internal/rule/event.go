@@ -1,5 +1,10 @@
 package rule
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Event is what a rule sees: one Windows event record. The engine calls the
 // methods of one event from one goroutine and keeps no string of it beyond the
 // call of Match, except those it returns.
@@ -91,4 +96,30 @@ func isSystemField(name string) bool {
 		return true
 	}
 	return false
+}
+
+// eventValue returns the first value of a field as rules see it.
+func eventValue(ev Event, name string) (value string, ok bool) {
+	switch name {
+	case fieldEventID:
+		return strconv.FormatUint(uint64(ev.EventID()), 10), true
+	case fieldProvider:
+		return ev.Provider(), true
+	}
+	ev.Fields(func(n, v string) bool {
+		if n == "" {
+			n = fieldData
+		}
+		if n == name || strings.Contains(n, " ") && strings.ReplaceAll(n, " ", "") == name {
+			value, ok = v, true
+		}
+		return !ok
+	})
+	switch {
+	case ok || !isSystemField(name):
+		return value, ok
+	case name == fieldChannel:
+		return ev.Channel(), true
+	}
+	return ev.SystemField(name)
 }

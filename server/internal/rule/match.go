@@ -72,7 +72,7 @@ func (sc *Scratch) results() []Match {
 		if n := len(out); n > 0 && out[n-1].Rule == r {
 			continue
 		}
-		out = append(out, Match{Rule: r, Fields: sc.explain(nil, &programs[p].root)})
+		out = append(out, Match{Rule: r, Fields: sc.explain(nil, &programs[p].root), fields: programs[p].fields})
 	}
 	return out
 }

@@ -25,6 +25,8 @@ type program struct {
 	// channels (case-folded) and ids are the records that can match; nil is any.
 	channels []string
 	ids      []uint32
+	// fields maps names of the rule to names of the record.
+	fields map[string]string
 }
 
 // bindOne makes the program of a rule for one binding, nil if no record can
@@ -42,7 +44,7 @@ func (c *compiler) bindOne(d *document, b *binding) *program {
 		root = node{op: opAnd, kids: []node{conditions, root}}
 	}
 	root.order()
-	return &program{rule: d.rule, root: root, channels: b.channels, ids: ids}
+	return &program{rule: d.rule, root: root, channels: b.channels, ids: ids, fields: b.fields}
 }
 
 // bindExpr numbers the fields of a tree and drops the selection level.

@@ -107,8 +107,17 @@ type Rule struct {
 // Match is one rule that an event matched.
 type Match struct {
 	Rule *Rule
-	// Fields are the field values that made it match, in the order of the rule.
+	// Fields are the field values that made it match.
 	Fields []MatchedField
+
+	// fields maps names of the rule to names of the record.
+	fields map[string]string
+}
+
+// Value returns the first value of the matched event's field that the rule calls
+// name; ok is false where the event has none. ev must be the event that matched.
+func (m *Match) Value(ev Event, name string) (value string, ok bool) {
+	return eventValue(ev, mapped(m.fields, name))
 }
 
 // MatchedField is a field value that satisfied a part of the rule.

@@ -78,6 +78,16 @@ func (s *Store) Findings(ctx context.Context) ([]StoredFinding, error) {
 	return findings, translate("reading findings", err)
 }
 
+// Finding returns one finding, or NotFound.
+func (s *Store) Finding(ctx context.Context, id assay.FindingID) (StoredFinding, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+findingColumns+` FROM finding WHERE id = $1`, [16]byte(id))
+	if err != nil {
+		return StoredFinding{}, translate("reading finding", err)
+	}
+	f, err := pgx.CollectExactlyOneRow(rows, scanFinding)
+	return f, translate("reading finding", err)
+}
+
 // Closures returns what people closed, newest last.
 func (s *Store) Closures(ctx context.Context) ([]assay.Closure, error) {
 	rows, err := s.db.Query(ctx, `SELECT finding_id, closed_at, closed_by, cause, position FROM finding_closure ORDER BY position`)

@@ -79,3 +79,20 @@ func (s *Store) Activities(ctx context.Context) (map[assay.HostID]HostActivity, 
 	})
 	return activities, translate("reading host activity", err)
 }
+
+// PostureOf returns what a host says of itself now, by name.
+func (s *Store) PostureOf(ctx context.Context, host assay.HostID) ([]PostureRow, error) {
+	rows, err := s.db.Query(ctx, `SELECT name, value, observed_at, position, ordinal FROM posture WHERE host_id = $1 ORDER BY name`, [16]byte(host))
+	if err != nil {
+		return nil, translate("reading posture", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PostureRow, error) {
+		p := PostureRow{Host: host}
+		var position int64
+		var ordinal int32
+		err := row.Scan(&p.Name, &p.Value, &p.ObservedAt, &position, &ordinal)
+		p.Ref = assay.EventRef{Position: uint64(position), Ordinal: uint32(ordinal)}
+		return p, err
+	})
+	return list, translate("reading posture", err)
+}

@@ -31,7 +31,7 @@ func account(action string) mapping {
 			UserSid:           m.sid("TargetSid"),
 			SubjectName:       m.account("SubjectDomainName", "SubjectUserName"),
 			SubjectSid:        m.sid("SubjectUserSid"),
-			SubjectLogonId:    m.hex("SubjectLogonId"),
+			SubjectLogonId:    m.logon("SubjectLogonId"),
 			OldUac:            m.hex("OldUacValue"),
 			NewUac:            m.hex("NewUacValue"),
 			SamAccountName:    m.text("SamAccountName"),
@@ -114,10 +114,10 @@ func group(action, scope, kind string) mapping {
 			MemberSid:      m.sid("MemberSid"),
 			SubjectName:    m.account("SubjectDomainName", "SubjectUserName"),
 			SubjectSid:     m.sid("SubjectUserSid"),
-			SubjectLogonId: m.hex("SubjectLogonId"),
+			SubjectLogonId: m.logon("SubjectLogonId"),
 			SamAccountName: m.text("SamAccountName"),
 			Privileges:     m.list("PrivilegeList", nil),
-			Pid:            m.u32("CallerProcessId"),
+			Pid:            m.process("CallerProcessId", "CallerProcessName"),
 			ProcessName:    m.path("CallerProcessName"),
 		}
 		if m.record.EventID == userEnumerated {

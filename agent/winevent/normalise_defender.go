@@ -123,6 +123,15 @@ func (m *mapper) labelState(names ...string) *bool {
 	return nil
 }
 
+// product is the product's name. Some versions write the number of a message in
+// its place; then the provider's name says as much.
+func (m *mapper) product(name string) string {
+	if name == "" || strings.HasPrefix(name, "%%") {
+		return strings.TrimPrefix(valid(m.record.Provider), "Microsoft-Windows-")
+	}
+	return name
+}
+
 func (m *mapper) labelUser() string {
 	user, domain := m.label("user"), m.label("domain")
 	if domain == "" || user == "" || strings.Contains(user, `\`) {
@@ -160,6 +169,7 @@ func defender(action, state string) mapping {
 			UserName:                 m.labelUser(),
 			UserSid:                  m.label("sid"),
 		}
+		e.Product = m.product(e.Product)
 		if e.Feature == "" {
 			e.Feature = defenderFeatures[m.record.EventID]
 		}
@@ -207,6 +217,7 @@ func malware(action string) mapping {
 			EngineVersion:    m.label("engineversion"),
 			Sha256:           strings.ToLower(m.label("sha256", "hashes")),
 		}
+		e.Product = m.product(e.Product)
 		if e.DetectionUser == "" {
 			e.DetectionUser = m.labelUser()
 		}

@@ -33,7 +33,7 @@ func logActivity(action string) mapping {
 			ErrorCode:   m.hex("ErrorCode", "Error Code", "Error"),
 			SubjectName: m.account("SubjectDomainName", "SubjectUserName"),
 			SubjectSid:  m.sid("SubjectUserSid"),
-			LogonId:     m.hex("SubjectLogonId"),
+			LogonId:     m.logon("SubjectLogonId"),
 			Pid:         m.u32("ClientProcessId"),
 		}
 		if e.LogName == "" {
@@ -77,7 +77,7 @@ func auditPolicy(action string) mapping {
 			Value:           m.text("CrashOnAuditFailValue", "SidList", "PuaCount", "AuditSourceName"),
 			SubjectName:     m.account("SubjectDomainName", "SubjectUserName"),
 			SubjectSid:      m.sid("SubjectUserSid"),
-			LogonId:         m.hex("SubjectLogonId"),
+			LogonId:         m.logon("SubjectLogonId"),
 			Pid:             m.u32("ProcessId", "ClientProcessId"),
 			ProcessName:     m.path("ProcessName"),
 		}

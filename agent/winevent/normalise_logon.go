@@ -36,13 +36,13 @@ func logon(action string) mapping {
 			Outcome:               m.outcome(),
 			UserName:              m.account("TargetDomainName", "TargetUserName"),
 			UserSid:               m.sid("TargetUserSid", "TargetSid"),
-			LogonId:               m.hex("TargetLogonId", "LogonID"),
+			LogonId:               m.logon("TargetLogonId", "LogonID"),
 			LogonGuid:             m.guid("TargetLogonGuid", "LogonGuid"),
-			LinkedLogonId:         m.hex("TargetLinkedLogonId"),
+			LinkedLogonId:         m.logon("TargetLinkedLogonId"),
 			LogonType:             m.u32("LogonType"),
 			SubjectName:           m.account("SubjectDomainName", "SubjectUserName"),
 			SubjectSid:            m.sid("SubjectUserSid"),
-			SubjectLogonId:        m.hex("SubjectLogonId"),
+			SubjectLogonId:        m.logon("SubjectLogonId"),
 			Ip:                    m.address("IpAddress", "ClientAddress"),
 			Port:                  m.u32("IpPort"),
 			Workstation:           m.text("WorkstationName", "Workstation", "ClientName"),
@@ -52,7 +52,7 @@ func logon(action string) mapping {
 			LmPackage:             m.text("LmPackageName"),
 			KeyLength:             m.u32("KeyLength"),
 			LogonProcess:          m.text("LogonProcessName"),
-			Pid:                   m.u32("ProcessId"),
+			Pid:                   m.process("ProcessId", "ProcessName"),
 			ProcessName:           m.path("ProcessName"),
 			Status:                m.hex("Status"),
 			SubStatus:             m.hex("SubStatus"),
@@ -98,9 +98,6 @@ func (m *mapper) finishLogon(e *telemetryv1.LogonEvent) {
 	}
 	if e.Port != nil && *e.Port == 0 {
 		e.Port = nil
-	}
-	if e.Pid != nil && *e.Pid == 0 && e.ProcessName == "" {
-		e.Pid = nil
 	}
 	if e.Outcome == "failure" {
 		e.FailureReason = failureReason(e)

@@ -40,9 +40,8 @@ func mediaRows() []row {
 
 func (m *mapper) media(action string) *telemetryv1.RemovableMediaEvent {
 	e := &telemetryv1.RemovableMediaEvent{
-		Action: action,
-		DeviceId: m.text("DeviceId", "DeviceInstanceID", "DeviceInstanceId", "InstanceId", "instance",
-			"DeviceInstancePath"),
+		Action:        action,
+		DeviceId:      m.text(deviceFields...),
 		Description:   m.text("DeviceDescription", "DriverDescription", "DeviceName"),
 		ClassName:     m.text("ClassName"),
 		ClassGuid:     m.guid("ClassId", "ClassGuid", "SetupClass"),
@@ -65,7 +64,18 @@ func (m *mapper) media(action string) *telemetryv1.RemovableMediaEvent {
 	return e
 }
 
-func device(action string) mapping { return func(m *mapper) { m.media(action) } }
+// deviceFields are the names that a device's instance id goes by.
+var deviceFields = []string{"DeviceId", "DeviceInstanceID", "DeviceInstanceId", "InstanceId", "instance", "DeviceInstancePath"}
+
+// device is for records that name a device. Those of the same ids that name none
+// (a driver host that starts) are log records.
+func device(action string) mapping {
+	return func(m *mapper) {
+		if m.text(deviceFields...) != "" {
+			m.media(action)
+		}
+	}
+}
 
 // recognisedDevice is told of devices of every class: printers and displays of
 // remote sessions are no media.

@@ -106,16 +106,16 @@ func shutdownRequest(m *mapper) {
 		return
 	}
 	e := m.power("shutdown_requested")
-	e.ProcessName = m.text("param1")
+	e.ProcessName = m.param(1)
 	// "C:\Windows\…\shutdown.exe (HOST)"
 	if i := strings.LastIndex(e.ProcessName, " ("); i > 0 && strings.HasSuffix(e.ProcessName, ")") {
 		e.ProcessName = e.ProcessName[:i]
 	}
-	e.Reason = m.text("param3")
-	e.ReasonCode = m.hex("param4")
-	e.ShutdownType = m.text("param5")
-	e.Comment = m.text("param6")
-	e.UserName = m.text("param7")
+	e.Reason = m.param(3)
+	e.ReasonCode = minimalHex(m.param(4))
+	e.ShutdownType = m.param(5)
+	e.Comment = m.param(6)
+	e.UserName = m.param(7)
 	e.UserSid = valid(m.record.UserSID)
 }
 
@@ -139,7 +139,7 @@ func clock(m *mapper) {
 		ProcessName:  m.path("ProcessName"),
 		UserName:     m.account("SubjectDomainName", "SubjectUserName"),
 		UserSid:      m.sid("SubjectUserSid"),
-		LogonId:      m.hex("SubjectLogonId"),
+		LogonId:      m.logon("SubjectLogonId"),
 	}
 	if reason, ok := clockReasons[e.Reason]; ok {
 		e.Reason = reason

@@ -41,7 +41,7 @@ func sysmonProcess(action string) mapping {
 			ParentCmdline:     m.text("ParentCommandLine"),
 			ParentOwnerUid:    m.text("ParentUser"),
 			OwnerUid:          m.text("User"),
-			LogonId:           m.hex("LogonId"),
+			LogonId:           m.logon("LogonId"),
 			LogonGuid:         m.guid("LogonGuid"),
 			SessionId:         m.u32("TerminalSessionId"),
 			IntegrityLevel:    integrity(m.text("IntegrityLevel")),
@@ -89,9 +89,9 @@ func auditProcessCreate(m *mapper) {
 // none it runs as the subject, who started it.
 func (m *mapper) owner(e *telemetryv1.ProcessEvent) {
 	subject, subjectSID := m.account("SubjectDomainName", "SubjectUserName"), m.sid("SubjectUserSid")
-	e.OwnerUid, e.OwnerSid, e.LogonId = m.account("TargetDomainName", "TargetUserName"), m.sid("TargetUserSid"), m.hex("TargetLogonId")
+	e.OwnerUid, e.OwnerSid, e.LogonId = m.account("TargetDomainName", "TargetUserName"), m.sid("TargetUserSid"), m.logon("TargetLogonId")
 	if e.OwnerUid == "" && e.OwnerSid == "" {
-		e.OwnerUid, e.OwnerSid, e.LogonId = subject, subjectSID, m.hex("SubjectLogonId")
+		e.OwnerUid, e.OwnerSid, e.LogonId = subject, subjectSID, m.logon("SubjectLogonId")
 		return
 	}
 	e.CreatorUid, e.CreatorSid = subject, subjectSID
@@ -150,7 +150,7 @@ func (m *mapper) auditProcessObject() {
 		GrantedAccessValue: m.u32("AccessMask"),
 		OwnerUid:           m.account("SubjectDomainName", "SubjectUserName"),
 		OwnerSid:           m.sid("SubjectUserSid"),
-		LogonId:            m.hex("SubjectLogonId"),
+		LogonId:            m.logon("SubjectLogonId"),
 		HandleId:           m.hex("HandleId"),
 	}
 	switch {

@@ -55,7 +55,7 @@ func (m *mapper) registry(action string) *telemetryv1.RegistryEvent {
 		ProcessName: m.path("ProcessName"),
 		OwnerUid:    m.account("SubjectDomainName", "SubjectUserName"),
 		OwnerSid:    m.sid("SubjectUserSid"),
-		LogonId:     m.hex("SubjectLogonId"),
+		LogonId:     m.logon("SubjectLogonId"),
 		HandleId:    m.hex("HandleId"),
 		Outcome:     m.outcome(),
 	}

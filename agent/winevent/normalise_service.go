@@ -29,7 +29,7 @@ func (m *mapper) service(action string) *telemetryv1.ServiceEvent {
 // holds the short name and the number of the state, as "BITS/4".
 func serviceState(m *mapper) {
 	e := m.service("state_changed")
-	e.DisplayName, e.State = m.text("param1"), m.text("param2")
+	e.DisplayName, e.State = m.param(1), m.param(2)
 	state := strings.ToLower(e.State)
 	if name, code, ok := strings.Cut(utf16Text(m.binary()), "/"); ok {
 		e.Name = name
@@ -45,7 +45,7 @@ func serviceState(m *mapper) {
 
 func serviceStartType(m *mapper) {
 	e := m.service("start_type_changed")
-	e.DisplayName, e.OldStartType, e.StartType, e.Name = m.text("param1"), m.text("param2"), m.text("param3"), m.text("param4")
+	e.DisplayName, e.OldStartType, e.StartType, e.Name = m.param(1), m.param(2), m.param(3), m.param(4)
 	e.SubjectSid = valid(m.record.UserSID)
 }
 
@@ -58,7 +58,7 @@ func serviceInstalled(m *mapper) {
 	e.Account = m.text("AccountName", "ServiceAccount")
 	e.SubjectName = m.account("SubjectDomainName", "SubjectUserName")
 	e.SubjectSid = m.sid("SubjectUserSid")
-	e.LogonId = m.hex("SubjectLogonId")
+	e.LogonId = m.logon("SubjectLogonId")
 	if e.SubjectSid == "" {
 		e.SubjectSid = valid(m.record.UserSID)
 	}
@@ -67,16 +67,16 @@ func serviceInstalled(m *mapper) {
 func serviceFailed(action string) mapping {
 	return func(m *mapper) {
 		e := m.service(action)
-		e.DisplayName, e.Error = m.text("param1"), hresult(m.text("param2"))
+		e.DisplayName, e.Error = m.param(1), hresult(m.param(2))
 		switch m.record.EventID {
 		case 7009, 7011: // how long was waited, then for whom
-			e.DisplayName, e.Error = m.text("param2"), "timeout"
+			e.DisplayName, e.Error = m.param(2), "timeout"
 		case 7031, 7034:
-			e.Failures, e.Error = m.u32("param2"), ""
+			e.Failures, e.Error = m.paramCount(2), ""
 		case 7001, 7003: // what it depends on, then the error
-			e.Error = hresult(m.text("param3", "param2"))
+			e.Error = hresult(m.param(3))
 		case 7038:
-			e.Account, e.Error = m.text("param2"), hresult(m.text("param3"))
+			e.Account, e.Error = m.param(2), hresult(m.param(3))
 		}
 		e.Name = utf16Text(m.binary())
 	}
@@ -84,7 +84,7 @@ func serviceFailed(action string) mapping {
 
 func serviceControl(m *mapper) {
 	e := m.service("control_sent")
-	e.DisplayName, e.State = m.text("param1"), m.text("param2")
+	e.DisplayName, e.State = m.param(1), m.param(2)
 	e.Name = utf16Text(m.binary())
 	e.SubjectSid = valid(m.record.UserSID)
 }

@@ -41,7 +41,7 @@ func task(action string) mapping {
 			TaskName:   m.text("TaskName"),
 			UserName:   m.account("SubjectDomainName", "SubjectUserName"),
 			UserSid:    m.sid("SubjectUserSid"),
-			LogonId:    m.hex("SubjectLogonId"),
+			LogonId:    m.logon("SubjectLogonId"),
 			Content:    m.text("TaskContent", "TaskContentNew"),
 			InstanceId: m.guid("InstanceId", "TaskInstanceId"),
 			Result:     m.hex("ResultCode"),

@@ -62,6 +62,26 @@ func (m *mapper) at(i int) string {
 	return ""
 }
 
+// param is the n-th of the values that classic events call param1, param2, …;
+// older systems give them no name.
+func (m *mapper) param(n int) string {
+	if v := m.text("param" + strconv.Itoa(n)); v != "" {
+		return v
+	}
+	if n <= len(m.record.Data) && m.record.Data[n-1].Name == "" {
+		return m.at(n - 1)
+	}
+	return ""
+}
+
+// paramCount is param as a number.
+func (m *mapper) paramCount(n int) *uint32 {
+	if v, ok := number(m.param(n)); ok && v <= 1<<32-1 {
+		return proto.Uint32(uint32(v))
+	}
+	return nil
+}
+
 // number parses decimal and 0x hexadecimal.
 func number(s string) (uint64, bool) {
 	s = strings.TrimSpace(s)
@@ -114,6 +134,24 @@ func minimalHex(s string) string {
 		return fmt.Sprintf("0x%x", v)
 	}
 	return s
+}
+
+// logon is the id of a logon session, "" for the id of none.
+func (m *mapper) logon(names ...string) string {
+	if id := m.hex(names...); id != "0x0" {
+		return id
+	}
+	return ""
+}
+
+// process is the id of a process that is named beside it. Where there is no
+// process the audit log writes the id 0 and no name.
+func (m *mapper) process(id, name string) *uint32 {
+	pid := m.u32(id)
+	if pid != nil && *pid == 0 && m.text(name) == "" {
+		return nil
+	}
+	return pid
 }
 
 // guid is lower case with braces, "" for the nil GUID, and a text that is no
@@ -175,11 +213,11 @@ func (m *mapper) time(names ...string) string { return timeText(m.text(names...)
 
 func timeText(s string) string {
 	t, ok := parseTime(s)
-	if !ok {
-		return s
-	}
-	if t.Year() <= 1601 {
+	switch {
+	case ok && t.Year() <= 1601, !ok && strings.HasPrefix(s, "1/1/1601"):
 		return ""
+	case !ok:
+		return s
 	}
 	return t.Format(rfc3339Ticks)
 }

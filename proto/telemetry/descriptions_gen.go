@@ -495,7 +495,7 @@ var descriptions = map[string]string{
 	"SecuritySoftwareEvent.scan_id":                    "scan_id joins the records of one scan.",
 	"SecuritySoftwareEvent.scan_type":                  "scan_type is the kind of scan.",
 	"SecuritySoftwareEvent.signature_age_days":         "signature_age_days is their age at the event.",
-	"SecuritySoftwareEvent.signature_created_at":       "signature_created_at is when the signatures were made.",
+	"SecuritySoftwareEvent.signature_created_at":       "signature_created_at is when the signatures were made. It and the times below are as the source writes them where that is no RFC 3339.",
 	"SecuritySoftwareEvent.signature_version":          "signature_version is the version of the signatures now.",
 	"SecuritySoftwareEvent.state":                      "state is on or off where the event says how protection now stands.",
 	"SecuritySoftwareEvent.tamper_protection_enabled":  "tamper_protection_enabled is tamper protection in a health report.",

@@ -64,7 +64,7 @@ func eventLogGrade(provider string) telemetryv1.Grade {
 	switch provider {
 	case SysmonProvider:
 		return telemetryv1.Grade_GRADE_B
-	case "EventLog", "Service Control Manager":
+	case "EventLog", "Service Control Manager", "User32", "USER32":
 		return telemetryv1.Grade_GRADE_C
 	}
 	if strings.HasPrefix(provider, "Microsoft-Windows-") {

@@ -318,7 +318,8 @@ type SecuritySoftwareEvent struct {
 	SignatureVersion string `protobuf:"bytes,9,opt,name=signature_version,json=signatureVersion,proto3" json:"signature_version,omitempty"`
 	// previous_signature_version is the version before.
 	PreviousSignatureVersion string `protobuf:"bytes,10,opt,name=previous_signature_version,json=previousSignatureVersion,proto3" json:"previous_signature_version,omitempty"`
-	// signature_created_at is when the signatures were made.
+	// signature_created_at is when the signatures were made. It and the times
+	// below are as the source writes them where that is no RFC 3339.
 	SignatureCreatedAt string `protobuf:"bytes,11,opt,name=signature_created_at,json=signatureCreatedAt,proto3" json:"signature_created_at,omitempty"`
 	// signature_age_days is their age at the event.
 	SignatureAgeDays *uint32 `protobuf:"varint,12,opt,name=signature_age_days,json=signatureAgeDays,proto3,oneof" json:"signature_age_days,omitempty"`

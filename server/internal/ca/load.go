@@ -1,0 +1,132 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Load reads an authority that Create made. It refuses keys that others than
+// their owner can read, and a set of files that do not belong together.
+func Load(dir string, now func() time.Time) (*Authority, error) {
+	root, err := loadCertificate(filepath.Join(dir, rootFile))
+	if err != nil {
+		return nil, err
+	}
+	issuing, err := loadCertificate(filepath.Join(dir, issuingFile))
+	if err != nil {
+		return nil, err
+	}
+	if err := issuing.CheckSignatureFrom(root); err != nil {
+		return nil, fmt.Errorf("loading authority: the issuing certificate is not the root's: %w", err)
+	}
+	signer, err := loadKey(filepath.Join(dir, issuingKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	if public, ok := issuing.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(signer.Public()) {
+		return nil, errors.New("loading authority: the issuing key is not the issuing certificate's")
+	}
+	a := &Authority{root: root, issuing: issuing, signer: signer, now: now}
+	if err := a.loadLedgerKey(dir); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Authority) loadLedgerKey(dir string) error {
+	secret, err := readPrivate(filepath.Join(dir, ledgerKeyFile))
+	if err != nil {
+		return err
+	}
+	if a.ledger, err = note.NewSigner(strings.TrimSpace(string(secret))); err != nil {
+		return fmt.Errorf("loading ledger key: %w", err)
+	}
+	public, err := readBounded(filepath.Join(dir, ledgerVerifier))
+	if err != nil {
+		return err
+	}
+	a.ledgerKey = strings.TrimSpace(string(public))
+	verifier, err := note.NewVerifier(a.ledgerKey)
+	if err != nil {
+		return fmt.Errorf("loading ledger verifier key: %w", err)
+	}
+	if verifier.Name() != a.ledger.Name() || verifier.KeyHash() != a.ledger.KeyHash() {
+		return errors.New("loading ledger key: its verifier key is another's")
+	}
+	return nil
+}
+
+func loadCertificate(path string) (*x509.Certificate, error) {
+	content, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("loading %s: it is not a certificate in PEM", path)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", path, err)
+	}
+	return certificate, nil
+}
+
+func loadKey(path string) (crypto.Signer, error) {
+	content, err := readPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, fmt.Errorf("loading %s: it is not a private key in PEM", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", path, err)
+	}
+	signer, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("loading %s: it is not an ECDSA key", path)
+	}
+	return signer, nil
+}
+
+// readPrivate refuses a file that its group or others may read or write.
+func readPrivate(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("loading authority: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("loading %s: its mode is %#o, it must be 0600", path, mode)
+	}
+	return readBounded(path)
+}
+
+func readBounded(path string) (content []byte, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("loading authority: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	content, err = io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("reading %s: it has more than %d bytes", path, maxFile)
+	}
+	return content, nil
+}

@@ -151,6 +151,8 @@ const changeDelay = time.Second
 
 func newHealth(p *Pipeline) *health {
 	h := &health{p: p, startedAt: evidence.Ticks(p.cfg.Now())}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if p.cfg.HealthEvery > 0 {
 		h.timer = time.AfterFunc(p.cfg.HealthEvery, h.tick)
 	}

@@ -98,6 +98,7 @@ func TestPlantedFaults(t *testing.T) {
 		"clock":               {"server/internal/ca/c.go", "// Package ca owns it.\npackage ca\nimport \"time\"\nvar x = time.Now\n", "clock is a field"},
 		"renamed clock":       {"server/internal/ca/c.go", "// Package ca owns it.\npackage ca\nimport clock \"time\"\nvar x = clock.Since\n", "clock is a field"},
 		"sleep":               {"agent/internal/spool/s_test.go", "package spool\nimport \"time\"\nfunc x() { time.Sleep(1) }\n", "no time.Sleep"},
+		"sleep by a bubble":   {"agent/internal/spool/s_test.go", bubble + "func y() { time.Sleep(1) }\n", "s_test.go:8: a test waits"},
 		"sql":                 {"server/internal/project/q.go", "package project\nconst q = `\n  INSERT INTO a VALUES (1)`\n", "SQL stops"},
 		"long Go file":        {"agent/internal/spool/l.go", "// Package spool owns it.\npackage spool\n" + strings.Repeat("\n", maxLines), "more than 450"},
 		"long C file":         {"driver/long.c", strings.Repeat("\n", maxLines+1), "more than 450"},
@@ -118,6 +119,25 @@ func TestPlantedFaults(t *testing.T) {
 				t.Errorf("got %v, want one problem of %s: %q", problems, fault.path, fault.want)
 			}
 		})
+	}
+}
+
+// bubble sleeps where time is made up.
+const bubble = `package spool
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+func x(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }
+`
+
+func TestSleepInBubbleIsFine(t *testing.T) {
+	t.Parallel()
+	files := sound()
+	files["agent/internal/spool/s_test.go"] = &fstest.MapFile{Data: []byte(bubble)}
+	for _, problem := range check(t, files) {
+		t.Error(problem)
 	}
 }
 

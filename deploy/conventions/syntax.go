@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -96,22 +97,41 @@ func ClockIsAField(t *Tree) []Problem {
 	return found
 }
 
-// NoSleepInTests checks that tests wait for signals, not for time to pass.
+// NoSleepInTests checks that tests wait for signals, not for time to pass. In
+// the bubble of synctest.Test time is made up and sleeping moves it on.
 func NoSleepInTests(t *Tree) []Problem {
 	var found []Problem
 	for _, file := range t.Go {
 		if !file.Test {
 			continue
 		}
+		bubbles := calls(file, "testing/synctest", "Test")
 		for _, use := range t.uses(file, "time", "Sleep") {
-			found = append(found, Problem{file.Path, use.line, "a test waits for a signal: no time.Sleep"})
+			inBubble := func(call *ast.CallExpr) bool { return call.Pos() <= use.at && use.at < call.End() }
+			if !slices.ContainsFunc(bubbles, inBubble) {
+				found = append(found, Problem{file.Path, use.line, "a test waits for a signal: no time.Sleep"})
+			}
 		}
 	}
 	return found
 }
 
+// calls finds the calls of a function of an imported package.
+func calls(file *GoFile, imported, name string) []*ast.CallExpr {
+	local := localName(file.Syntax, imported)
+	var found []*ast.CallExpr
+	ast.Inspect(file.Syntax, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && local != "" && isQualified(call.Fun, local, name) {
+			found = append(found, call)
+		}
+		return true
+	})
+	return found
+}
+
 type use struct {
 	name string
+	at   token.Pos
 	line int
 }
 
@@ -123,28 +143,33 @@ func (t *Tree) uses(file *GoFile, imported string, names ...string) []use {
 	}
 	var found []use
 	ast.Inspect(file.Syntax, func(n ast.Node) bool {
-		selector, ok := n.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
-		of, ok := selector.X.(*ast.Ident)
-		if ok && of.Name == local && slices.Contains(names, selector.Sel.Name) {
-			found = append(found, use{selector.Sel.Name, t.line(selector.Pos())})
+		if expr, ok := n.(ast.Expr); ok && isQualified(expr, local, names...) {
+			found = append(found, use{expr.(*ast.SelectorExpr).Sel.Name, expr.Pos(), t.line(expr.Pos())})
 		}
 		return true
 	})
 	return found
 }
 
-// localName is what a file calls a package of one-part path, "" if it does not
-// import it.
+// isQualified says whether expr is local.NAME for one of names.
+func isQualified(expr ast.Expr, local string, names ...string) bool {
+	selector, ok := expr.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	of, ok := selector.X.(*ast.Ident)
+	return ok && of.Name == local && slices.Contains(names, selector.Sel.Name)
+}
+
+// localName is what a file calls a package whose name is the last part of its
+// path, "" if it does not import it.
 func localName(file *ast.File, imported string) string {
 	for _, spec := range file.Imports {
 		if spec.Path.Value == strconv.Quote(imported) {
 			if spec.Name != nil {
 				return spec.Name.Name
 			}
-			return imported
+			return path.Base(imported)
 		}
 	}
 	return ""

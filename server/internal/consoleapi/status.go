@@ -201,7 +201,9 @@ func (s *statusService) ListVerdicts(ctx context.Context, req *connect.Request[c
 			all = append(all, verdictMessage(&snapshot.Hosts[i], v))
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *consolev1.Verdict) int { return cmp.Compare(displayOrder(a.GetState()), displayOrder(b.GetState())) })
+	slices.SortStableFunc(all, func(a, b *consolev1.Verdict) int {
+		return cmp.Compare(displayOrder(a.GetState()), displayOrder(b.GetState()))
+	})
 	part, next, err := window(all, req.Msg.GetPage())
 	if err != nil {
 		return nil, err

@@ -1,0 +1,200 @@
+package upkeep
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/assess"
+	"github.com/assay-audit/assay/server/internal/evaluate"
+	"github.com/assay-audit/assay/server/internal/framework"
+	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/project"
+)
+
+// EvaluationConfig is what NewEvaluation needs.
+type EvaluationConfig struct {
+	Store    *postgres.Store
+	Assessor *assess.Assessor
+	Library  *framework.Library
+	// Interval is how often all hosts are evaluated; 0 means one minute.
+	Interval time.Duration
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer // nil: none
+}
+
+// Evaluation evaluates all hosts at an interval and records each run.
+type Evaluation struct {
+	cfg     EvaluationConfig
+	seconds prometheus.Histogram
+	lag     prometheus.Gauge
+}
+
+// NewEvaluation returns the job.
+func NewEvaluation(cfg EvaluationConfig) *Evaluation {
+	if cfg.Interval == 0 {
+		cfg.Interval = time.Minute
+	}
+	e := &Evaluation{
+		cfg: cfg,
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "assay_evaluation_seconds", Help: "Duration of evaluation runs.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
+		}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "assay_evaluation_watermark_lag_seconds", Help: "How far the projections' watermark was behind the clock at the newest run."}),
+	}
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(e.seconds, e.lag)
+	}
+	return e
+}
+
+// Run evaluates until ctx ends. An error is logged and the next turn tries again.
+func (e *Evaluation) Run(ctx context.Context) error {
+	ticker := time.NewTicker(e.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		if _, err := e.Once(ctx); err != nil && ctx.Err() == nil {
+			if assay.KindOf(err) == assay.Conflict {
+				e.cfg.Logger.DebugContext(ctx, "another server evaluated")
+			} else {
+				e.cfg.Logger.ErrorContext(ctx, "evaluation failed, will retry", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Once evaluates all hosts at the watermark and records the run. It returns
+// the ledger size whose facts were judged; 0 while nothing was projected yet.
+func (e *Evaluation) Once(ctx context.Context) (size uint64, err error) {
+	started := e.cfg.Now()
+	watermark, err := e.cfg.Store.Watermark(ctx, project.PassNames(), project.Lanes)
+	if err != nil || watermark.Unix() <= 0 {
+		return 0, err
+	}
+	previous, err := e.previous(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// The instant is the watermark: what came later is not known to be absent.
+	snapshot, err := e.cfg.Assessor.Evaluate(ctx, watermark, 0)
+	if err != nil {
+		return 0, err
+	}
+	record := e.compare(previous, snapshot)
+	record.StartedAt = started
+	if _, err := e.cfg.Store.SaveRun(ctx, record); err != nil {
+		return 0, err
+	}
+	e.seconds.Observe(e.cfg.Now().Sub(started).Seconds())
+	e.lag.Set(started.Sub(snapshot.Watermark).Seconds())
+	return snapshot.Size, nil
+}
+
+// stored is what the newest run left.
+type stored struct {
+	position uint64
+	verdicts map[verdictKey]assay.Verdict
+	findings map[assay.FindingID]postgres.StoredFinding
+}
+
+type verdictKey struct {
+	host  assay.HostID
+	check string
+}
+
+func (e *Evaluation) previous(ctx context.Context) (*stored, error) {
+	p := &stored{verdicts: map[verdictKey]assay.Verdict{}, findings: map[assay.FindingID]postgres.StoredFinding{}}
+	_, position, err := e.cfg.Store.LatestRun(ctx)
+	if assay.KindOf(err) == assay.NotFound {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.position = position
+	verdicts, err := e.cfg.Store.Verdicts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range verdicts {
+		p.verdicts[verdictKey{v.Host, v.Check}] = v
+	}
+	findings, err := e.cfg.Store.Findings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range findings {
+		p.findings[f.ID] = f
+	}
+	return p, nil
+}
+
+// compare finds what the new run changes.
+func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) postgres.RunRecord {
+	record := postgres.RunRecord{Previous: previous.position}
+	var all []assay.Verdict
+	for i := range snapshot.Hosts {
+		for _, v := range snapshot.Verdicts[snapshot.Hosts[i].ID] {
+			all = append(all, v)
+			before, known := previous.verdicts[verdictKey{v.Host, v.Check}]
+			if !known || !same(&before, &v) {
+				record.Verdicts = append(record.Verdicts, v)
+			}
+			if !known || before.State != v.State {
+				record.Transitions = append(record.Transitions, assay.Transition{
+					Host: v.Host, Check: v.Check, From: before.State, To: v.State, Reason: v.Reason, ValidAt: validAt(&v),
+				})
+			}
+		}
+	}
+	for i := range snapshot.Findings {
+		f := &snapshot.Findings[i].Finding
+		before, known := previous.findings[f.ID]
+		if !known || !before.ResolvedAt.Equal(f.ResolvedAt) || before.EvidenceTotal != f.EvidenceTotal || before.Title != f.Title {
+			record.Findings = append(record.Findings, *f)
+		}
+	}
+	tree := evaluate.NewMerkleMap(all)
+	record.Run = assay.Run{
+		Instant: snapshot.Instant, Watermark: snapshot.Watermark, Size: snapshot.Size, Root: tree.Root(), Leaves: uint64(len(all)),
+		Hosts: uint64(len(snapshot.Hosts)), Engine: evaluate.EngineVersion, Packs: map[string][32]byte{}, Checks: map[string][32]byte{}, Lists: map[string][32]byte{},
+	}
+	for _, f := range e.cfg.Library.Frameworks() {
+		record.Run.Packs[f.ID+"@"+f.Version] = f.Digest
+	}
+	for _, c := range e.cfg.Library.Checks() {
+		record.Run.Checks[c.ID] = c.Digest
+	}
+	return record
+}
+
+func validAt(v *assay.Verdict) time.Time {
+	if !v.Since.IsZero() {
+		return v.Since
+	}
+	return v.WindowTo
+}
+
+// windowDrift is how far a stored verdict's trailing window may lag before the
+// row is written again for nothing else.
+const windowDrift = time.Hour
+
+// same reports whether a verdict tells what the stored one does. Its trailing
+// window moves with each run and alone is no news.
+func same(a, b *assay.Verdict) bool {
+	return a.State == b.State && a.Reason == b.Reason && a.Detail == b.Detail && a.Grade == b.Grade &&
+		a.HasCoverage == b.HasCoverage && math.Abs(a.Coverage-b.Coverage) < 0.001 &&
+		b.WindowTo.Sub(a.WindowTo) < windowDrift && a.EvidenceTotal == b.EvidenceTotal && slices.Equal(a.Evidence, b.Evidence) &&
+		a.Since.Equal(b.Since) && a.OpenFindings == b.OpenFindings && a.Disposition == b.Disposition && a.Accruing == b.Accruing
+}

@@ -38,7 +38,7 @@ func (r *run) disabledTimes(c *framework.Capability, clause *framework.Clause, s
 	flush := func() {
 		if current.length() > MaximumGap {
 			v := violation{
-				key: clause.Name + "\x00" + day(current.from), title: expand(c.Title, nil, "clause", clause.Name),
+				key: keyOf(clause.Name, day(current.from)), title: expand(c.Title, nil, "clause", clause.Name),
 				from: current.from, to: current.to, refs: r.clauseRefs(clause, current),
 			}
 			if !current.to.Before(r.horizon) {

@@ -43,6 +43,10 @@ func (r *run) finding(key string, list []*violation) assay.Finding {
 		f.ResolvedAt = later(f.ResolvedAt, v.to)
 		f.ClockFault = f.ClockFault && v.clockFault()
 		refs = append(refs, v.refs...)
+		if v.end != nil {
+			refs = append(refs, v.end.Ref)
+			f.Grade = f.Grade.Worse(v.end.Grade)
+		}
 		for _, h := range v.hits {
 			refs = append(refs, h.Ref)
 			f.Grade = f.Grade.Worse(h.Grade)

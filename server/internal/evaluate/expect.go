@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -35,10 +34,10 @@ func (r *run) expect(e *framework.Expect) {
 func expectKey(e *framework.Expect, h *assay.Hit) string {
 	for _, name := range e.Key {
 		if value := h.Fields[name]; value != "" {
-			return name + "\x00" + strings.ToLower(value)
+			return keyOf(name, value)
 		}
 	}
-	return "\x00" + h.Ref.String()
+	return keyOf("", h.Ref.String())
 }
 
 // pair answers the asks of one key in order. Asks before an answer are all
@@ -89,12 +88,11 @@ func (r *run) settle(e *framework.Expect, key string, asks []*assay.Hit, answer 
 		return
 	}
 	v := violation{
-		key: key + "\x00" + day(first.BookedAt), title: expand(e.Title, first.Fields), from: deadline,
+		key: keyOf(key, day(first.BookedAt)), title: expand(e.Title, first.Fields), from: deadline,
 		hits: slices.Clone(asks), fields: first.Fields,
 	}
 	if answer != nil {
-		v.to = answer.BookedAt
-		v.hits = append(v.hits, answer)
+		v.to, v.end = answer.BookedAt, answer
 	}
 	r.violations = append(r.violations, v)
 }

@@ -125,7 +125,7 @@ func (r *run) rangeRefs(key channelKey, part span) []assay.EventRef {
 
 func (r *run) gap(s *framework.State, key, source, reason string, part span, refs []assay.EventRef) {
 	v := violation{
-		key: key + "\x00" + day(part.from), title: expand(s.Title, nil, "source", source, "reason", reason),
+		key: keyOf(key, day(part.from)), title: expand(s.Title, nil, "source", source, "reason", reason),
 		from: part.from, to: part.to, refs: refs,
 	}
 	if !part.to.Before(r.horizon) {

@@ -25,7 +25,11 @@ func (r *run) latest(l *framework.Latest) {
 	var current *violation
 	var newest *assay.Hit
 	for _, p := range reports {
-		effective = later(effective, p.effective)
+		if !p.effective.IsZero() {
+			// A stated age is believed over an update before it, which may have
+			// been of another kind of signature, or taken back.
+			effective = p.effective
+		}
 		if effective.IsZero() {
 			continue // a failed update with nothing before it tells no age
 		}
@@ -41,8 +45,7 @@ func (r *run) latest(l *framework.Latest) {
 		case tooOld:
 			current.hits = append(current.hits, p.hit)
 		case current != nil:
-			current.to = p.hit.BookedAt
-			current.hits = append(current.hits, p.hit)
+			current.to, current.end = p.hit.BookedAt, p.hit
 			r.violations = append(r.violations, *current)
 			current = nil
 		}

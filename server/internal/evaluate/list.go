@@ -48,7 +48,7 @@ func (r *run) listed(l *framework.List, list *List, h *assay.Hit, value string) 
 		}
 	}
 	r.violations = append(r.violations, violation{
-		key: strings.ToLower(value) + "\x00" + day(h.BookedAt), title: expand(l.Title, h.Fields, "value", value),
+		key: keyOf(value, day(h.BookedAt)), title: expand(l.Title, h.Fields, "value", value),
 		from: h.BookedAt, to: approved, momentary: true, hits: []*assay.Hit{h}, fields: h.Fields,
 	})
 }

@@ -113,7 +113,7 @@ func (r *run) metricViolation(m *framework.Metric, d time.Time, key string, shar
 		end = time.Time{}
 	}
 	r.violations = append(r.violations, violation{
-		key: key + "\x00" + day(d), from: d, to: end,
+		key: keyOf(key, day(d)), from: d, to: end,
 		title: expand(m.Title, nil, "key", key, "share", fmt.Sprintf("%.2f %%", share), "day", day(d)),
 	})
 }

@@ -28,11 +28,14 @@ func (r *run) occurrences(list []framework.Occurrence) {
 			case undecided:
 				r.doubt(assay.ReasonPending, "What may explain an event at "+stamp(h.BookedAt)+" has not been projected yet.", h.BookedAt)
 			default:
-				r.violations = append(r.violations, violation{
+				v := violation{
 					key: occurrenceKey(o, h), title: expand(o.Title, h.Fields), from: h.BookedAt,
-					to: resolvedBy(o, h, resolving), momentary: o.ResolvesWhen == nil,
-					hits: []*assay.Hit{h}, fields: h.Fields,
-				})
+					momentary: o.ResolvesWhen == nil, hits: []*assay.Hit{h}, fields: h.Fields,
+				}
+				if v.end = resolvedBy(o, h, resolving); v.end != nil {
+					v.to = v.end.BookedAt
+				}
+				r.violations = append(r.violations, v)
 			}
 		}
 	}
@@ -46,7 +49,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func occurrenceKey(o *framework.Occurrence, h *assay.Hit) string {
 	parts := []string{o.Name}
 	for _, name := range o.Key {
-		parts = append(parts, strings.ToLower(h.Fields[name]))
+		parts = append(parts, h.Fields[name])
 	}
 	switch {
 	case o.PerDay:
@@ -56,20 +59,20 @@ func occurrenceKey(o *framework.Occurrence, h *assay.Hit) string {
 	default:
 		parts = append(parts, fmt.Sprint(h.Ref.Position), fmt.Sprint(h.Ref.Ordinal))
 	}
-	return strings.Join(parts, "\x00")
+	return keyOf(parts...)
 }
 
-// resolvedBy returns when the first later hit ended the violation.
-func resolvedBy(o *framework.Occurrence, h *assay.Hit, resolving []*assay.Hit) time.Time {
+// resolvedBy returns the first later hit that ended the violation, nil if none.
+func resolvedBy(o *framework.Occurrence, h *assay.Hit, resolving []*assay.Hit) *assay.Hit {
 	for _, r := range resolving {
 		agrees := !slices.ContainsFunc(o.ResolvesWhen.Same, func(name string) bool {
 			return !strings.EqualFold(r.Fields[name], h.Fields[name])
 		})
 		if agrees && compareHits(r, h) > 0 {
-			return r.BookedAt
+			return r
 		}
 	}
-	return time.Time{}
+	return nil
 }
 
 // explain reports whether something recorded takes the blame, or could still

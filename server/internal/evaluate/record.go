@@ -48,7 +48,7 @@ func (r *run) overdue(rec *framework.Record, good, next time.Time, within time.D
 		return
 	}
 	r.violations = append(r.violations, violation{
-		key: "overdue\x00" + day(due), title: expand(rec.Title, nil) + " (due " + stamp(due) + ")", from: due, to: next,
+		key: keyOf("overdue", day(due)), title: expand(rec.Title, nil) + " (due " + stamp(due) + ")", from: due, to: next,
 	})
 }
 
@@ -57,7 +57,7 @@ func (r *run) broken(rec *framework.Record, bad, next time.Time, detail string) 
 		return
 	}
 	r.violations = append(r.violations, violation{
-		key: "broken\x00" + day(bad), from: bad, to: next,
+		key: keyOf("broken", day(bad)), from: bad, to: next,
 		title: fmt.Sprintf("A verification of the ledger at %s found a difference: %s", stamp(bad), shown(detail)),
 	})
 }

@@ -1,9 +1,12 @@
 package evaluate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/framework"
@@ -39,6 +42,7 @@ type violation struct {
 	to        time.Time
 	momentary bool
 	hits      []*assay.Hit
+	end       *assay.Hit       // what ended it, where a hit did
 	refs      []assay.EventRef // where it rests on coverage
 	fields    map[string]string
 }
@@ -169,6 +173,32 @@ func expand(title string, fields map[string]string, extras ...string) string {
 	}
 }
 
+// keyOf joins what tells findings apart, without case. A separator or control
+// character inside a part is replaced, so that attacker-chosen values can
+// neither forge another key nor be refused by a database.
+func keyOf(parts ...string) string {
+	clean := make([]string, len(parts))
+	for i, part := range parts {
+		clean[i] = strings.Map(func(r rune) rune {
+			switch {
+			case unicode.IsControl(r):
+				return '\uFFFD'
+			case r == '|':
+				return '¦'
+			}
+			return r
+		}, strings.ToValidUTF8(strings.ToLower(part), "\uFFFD"))
+		if len(clean[i]) > maxKeyPart {
+			sum := sha256.Sum256([]byte(clean[i]))
+			clean[i] = hex.EncodeToString(sum[:])
+		}
+	}
+	return strings.Join(clean, "|")
+}
+
+// maxKeyPart bounds a part of a key in bytes; longer ones are hashed.
+const maxKeyPart = 256
+
 // maxShown bounds one value in a title, in runes.
 const maxShown = 120
 
@@ -176,6 +206,12 @@ func shown(value string) string {
 	if value == "" {
 		return "?"
 	}
+	value = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.ToValidUTF8(value, "\uFFFD"))
 	if runes := []rune(value); len(runes) > maxShown {
 		return string(runes[:maxShown-1]) + "…"
 	}

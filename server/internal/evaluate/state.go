@@ -52,8 +52,7 @@ func (r *run) offIntervals(f *framework.Facet, off, on []*assay.Hit) {
 		// An off at the same moment as an on comes last: doubt counts against.
 		if len(off) == 0 || len(on) > 0 && !off[0].BookedAt.Before(on[0].BookedAt) && compareSignals(on[0], off[0]) < 0 {
 			if current != nil {
-				current.to = on[0].BookedAt
-				current.hits = append(current.hits, on[0])
+				current.to, current.end = on[0].BookedAt, on[0]
 				r.violations = append(r.violations, *current)
 				current = nil
 			}
@@ -64,7 +63,7 @@ func (r *run) offIntervals(f *framework.Facet, off, on []*assay.Hit) {
 		off = off[1:]
 		if current == nil {
 			current = &violation{
-				key: f.Name + "\x00" + day(h.BookedAt), title: expand(f.Title, h.Fields), from: h.BookedAt, fields: h.Fields,
+				key: keyOf(f.Name, day(h.BookedAt)), title: expand(f.Title, h.Fields), from: h.BookedAt, fields: h.Fields,
 			}
 		}
 		current.hits = append(current.hits, h)

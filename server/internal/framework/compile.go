@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/assay-audit/assay/proto/telemetry"
 	"github.com/assay-audit/assay/server/internal/assay"
 )
 
@@ -29,6 +30,9 @@ type builder struct {
 func (b *builder) problem(path []any, format string, args ...any) {
 	b.problems = append(b.problems, &lineError{line: lineOf(b.root, path), err: fmt.Errorf(format, args...)})
 }
+
+// sources are the telemetry sources that a clause may name.
+var sources = []string{"kernel", "sysmon", "event_log", "etw", "forwarded", "osquery", "agent"}
 
 func at(path ...any) []any { return path }
 
@@ -191,11 +195,11 @@ func (b *builder) clauses() {
 			b.problem(path, "clause needs a name and at least %d alternatives", clause.AtLeast)
 		}
 		for j, s := range c.AnyOf {
-			if !slices.Contains(Sources(), s.Source) {
-				b.problem(append(path, "any_of", j), "source %q is none of %s", s.Source, strings.Join(Sources(), ", "))
+			if !slices.Contains(sources, s.Source) {
+				b.problem(append(path, "any_of", j), "source %q is none of %s", s.Source, strings.Join(sources, ", "))
 			}
 			for _, name := range s.Capabilities {
-				if Capabilities()[name] == "" {
+				if !telemetry.Capability(name) {
 					b.problem(append(path, "any_of", j), "capability %q is not in the vocabulary", name)
 				}
 			}

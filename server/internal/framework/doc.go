@@ -11,8 +11,7 @@
 // # Capabilities
 //
 // A clause of `requires` names what must be able to see an event: a source, a
-// channel, and the capabilities that source health states for it. A clause
-// without a capability asks only that the channel is read. Capability lists
-// the closed vocabulary; an agent that states others is not contradicted, but
-// no check can ask for them.
+// channel, and the capabilities that source health states for it, from the
+// closed vocabulary of proto/telemetry. A clause without a capability asks only
+// that the channel is read.
 package framework

@@ -14,7 +14,7 @@ import (
 )
 
 // eventPartitionLock is the advisory lock under which event partitions are made.
-const eventPartitionLock = 0x6173736179_0002
+const eventPartitionLock = 0x6173736179_0004
 
 // EventRows are rows of event tables by the table's name, as the table
 // registry's Values makes them: one value per column, in the registry's order.

@@ -173,23 +173,24 @@ func notRunning(m *sourceMemory) string {
 func (b *coverageBuilder) classify(ev *Event, before, now *sourceMemory) stretch {
 	mode := ev.Mode
 	silent := now.At.Sub(before.At) > maxSilence
-	restarted := before.StartedAt != now.StartedAt
+	if silent && b.shutDown(ev, before.At) {
+		return stretch{assay.ExplainedOff, "shut down", mode}
+	}
+	if !now.Running {
+		return stretch{assay.Unexplained, notRunning(now), mode}
+	}
+	if !before.Running {
+		return stretch{assay.Unexplained, notRunning(before), mode}
+	}
 	// Counters run from the agent's start, so after a restart all of them are new.
 	seen, missed := now.Seen, now.Missed
-	if !restarted {
+	if before.StartedAt == now.StartedAt {
 		if now.Seen < before.Seen || now.Missed < before.Missed {
 			return stretch{assay.Unexplained, "counters went back", mode}
 		}
 		seen, missed = now.Seen-before.Seen, now.Missed-before.Missed
 	}
 	switch {
-	case silent && b.shutDown(ev, before.At):
-		return stretch{assay.ExplainedOff, "shut down", mode}
-	case !before.Running || !now.Running:
-		if reason := notRunning(now); reason != "" {
-			return stretch{assay.Unexplained, reason, mode}
-		}
-		return stretch{assay.Unexplained, notRunning(before), mode}
 	case missed > 0:
 		return stretch{assay.Unexplained, fmt.Sprintf("lost %d events", missed), mode}
 	case now.Position < before.Position:

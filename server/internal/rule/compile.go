@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Config is what rules mean besides their own text.
@@ -31,13 +32,17 @@ type compiler struct {
 
 	docs   []*document
 	fields map[string]int32
+	// nodes are the bound nodes of the rule at hand and total those of all.
+	nodes, total int
+	// pairs are the channels with event ids that make a group.
+	pairs map[string]struct{}
 }
 
 // Compile compiles rules, filters and correlations. What is refused is reported
 // with its place and reason and left out; the rest is in the Set, which is
 // never nil. The same sources and configuration always make the same Set.
 func Compile(sources []Source, cfg Config) (*Set, []Problem) {
-	c := &compiler{cfg: cfg, fold: newFolder(), fields: map[string]int32{}}
+	c := &compiler{cfg: cfg, fold: newFolder(), fields: map[string]int32{}, pairs: map[string]struct{}{}}
 	if err := c.readTable(builtinTable); err != nil {
 		c.problem("logsources.yml", "", err)
 	}
@@ -157,7 +162,13 @@ func (c *compiler) bind(s *Set, d *document) bool {
 	}
 	var made []*program
 	for i := range bindings {
-		if p := c.bindOne(d, &bindings[i]); p != nil {
+		c.nodes = 0
+		p := c.bindOne(d, &bindings[i])
+		if c.total += c.nodes; c.nodes > maxProgramNodes || c.total > maxTotalNodes {
+			c.refuse(d, "the rule, or all rules together, are too large once selections are expanded")
+			return false
+		}
+		if p != nil {
 			made = append(made, p)
 		}
 	}
@@ -165,8 +176,29 @@ func (c *compiler) bind(s *Set, d *document) bool {
 		c.refuse(d, "the rule's EventID contradicts its logsource %s: it can never match", d.rule.Logsource)
 		return false
 	}
+	if !c.countGroups(made) {
+		c.refuse(d, "the rules name more than %d pairs of channel and event id", maxGroups)
+		return false
+	}
 	s.programs = append(s.programs, made...)
 	return true
+}
+
+// countGroups notes the groups that programs need and reports whether there is
+// room for them.
+func (c *compiler) countGroups(programs []*program) bool {
+	for _, p := range programs {
+		channels := p.channels
+		if channels == nil {
+			channels = []string{""}
+		}
+		for _, name := range channels {
+			for _, id := range p.ids {
+				c.pairs[name+"\x00"+strconv.FormatUint(uint64(id), 10)] = struct{}{}
+			}
+		}
+	}
+	return len(c.pairs) <= maxGroups
 }
 
 // setDigest covers everything that decides what the Set answers.

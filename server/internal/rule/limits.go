@@ -17,4 +17,8 @@ const (
 	maxSources         = 50_000
 	maxTotalBytes      = 256 << 20
 	maxConditionNodes  = 20_000 // of one rule, after `of` patterns are expanded
+	maxProgramNodes    = 50_000 // of one rule in one log source
+	maxTotalNodes      = 4 << 20
+	maxRuleIDs         = 256 // event ids by which one rule is grouped; with more it is tried on all
+	maxGroups          = 50_000
 )

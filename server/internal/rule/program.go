@@ -32,9 +32,12 @@ type program struct {
 // bindOne makes the program of a rule for one binding, nil if no record can
 // satisfy both.
 func (c *compiler) bindOne(d *document, b *binding) *program {
-	tree := d.tree
-	root := c.bindExpr(tree, "", b.fields)
-	ids := intersect(b.ids, requiredIDs(&root))
+	root := c.bindExpr(d.tree, "", b.fields)
+	required := requiredIDs(&root)
+	if len(required) > maxRuleIDs {
+		required = nil // the rule itself still asks for them
+	}
+	ids := intersect(b.ids, required)
 	if ids != nil && len(ids) == 0 {
 		return nil
 	}
@@ -47,8 +50,10 @@ func (c *compiler) bindOne(d *document, b *binding) *program {
 	return &program{rule: d.rule, root: root, channels: b.channels, ids: ids, fields: b.fields}
 }
 
-// bindExpr numbers the fields of a tree and drops the selection level.
+// bindExpr numbers the fields of a tree and drops the selection level. Past the
+// bound on nodes it returns a part of the tree; the caller must look.
 func (c *compiler) bindExpr(e *expr, selection string, fields map[string]string) node {
+	c.nodes++
 	switch e.op {
 	case opSelection:
 		return c.bindExpr(e.kids[0], e.name, fields)
@@ -70,6 +75,9 @@ func (c *compiler) bindExpr(e *expr, selection string, fields map[string]string)
 	}
 	n := node{op: e.op, kids: make([]node, 0, len(e.kids))}
 	for _, k := range e.kids {
+		if c.nodes > maxProgramNodes {
+			break
+		}
 		kid := c.bindExpr(k, selection, fields)
 		if kid.op == n.op && n.op != opNot {
 			n.kids = append(n.kids, kid.kids...)

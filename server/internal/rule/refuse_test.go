@@ -74,6 +74,7 @@ func TestRefused(t *testing.T) {
 		{"bomb", "title: x\na: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d]\n", "more than 20000 nodes", 0},
 		{"bites its tail", "title: x\na: &a [*a]\n", "", 0},
 		{"large file", "# " + strings.Repeat("x", maxFileBytes), "file is larger", 0},
+		{"amplified selections", head + "detection:\n  s:\n" + strings.Repeat("    - {a: 1}\n", 4000) + "  condition: s" + strings.Repeat(" or s", 500) + "\n", "too large", 1},
 		{"filter of nothing", head + "filter: {rules: [nobody], s: {a: 1}, condition: not s}\n", "applies to no rule", 1},
 		{"filter without rules", head + "filter: {s: {a: 1}, condition: not s}\n", "names no rules", 4},
 		{"correlation type", "title: x\ncorrelation: {type: magic}\n", `type "magic"`, 2},

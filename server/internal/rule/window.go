@@ -124,7 +124,7 @@ func (w *window) uncount(value string) {
 func (w *window) countNewest(k *Correlation) (from, count int) {
 	last := len(w.entries) - 1
 	if k.Type == TemporalOrdered {
-		return w.ordered(k, 0, last)
+		return w.ordered(k, last)
 	}
 	begin := w.entries[last].at - int64(k.Timespan)
 	for w.entries[w.start].at <= begin {
@@ -144,7 +144,7 @@ func (w *window) countNewest(k *Correlation) (from, count int) {
 // ordered looks for a sequence of all rules in their order that ends at the
 // entry last and lies within the timespan. It returns where the latest such
 // sequence begins, and the number of rules or else 0.
-func (w *window) ordered(k *Correlation, lowest, last int) (from, count int) {
+func (w *window) ordered(k *Correlation, last int) (from, count int) {
 	end := w.entries[last]
 	step := int32(len(k.Rules) - 1)
 	if end.rule != step {
@@ -153,7 +153,7 @@ func (w *window) ordered(k *Correlation, lowest, last int) (from, count int) {
 	// Backwards, always taking the nearest entry of the rule before, gives the
 	// latest beginning.
 	at := last
-	for i := last - 1; i >= lowest && step > 0; i-- {
+	for i := last - 1; i >= 0 && step > 0; i-- {
 		e := &w.entries[i]
 		if e.at <= end.at-int64(k.Timespan) {
 			break
@@ -169,63 +169,106 @@ func (w *window) ordered(k *Correlation, lowest, last int) (from, count int) {
 }
 
 // addLate handles an entry that is not the newest: it may complete the span of
-// any entry up to a timespan later.
+// any entry up to a timespan later. It takes time in proportion to the entries
+// within a timespan of the late one.
 func (w *window) addLate(k *Correlation, at int) (verdict, bool) {
-	w.recount(k)
-	newest := len(w.entries) - 1
-	if w.entries[newest].at < w.entries[at].at+int64(k.Timespan) {
-		_, count := w.countAt(k, newest)
-		w.active = k.holds(count)
-	}
-	for last := at; last <= newest && w.entries[last].at < w.entries[at].at+int64(k.Timespan); last++ {
-		from, count := w.countAt(k, last)
-		if count == 0 || from > at || !k.holds(count) {
-			continue
+	if w.entries[at].at > w.entries[len(w.entries)-1].at-int64(k.Timespan) {
+		if w.values != nil {
+			w.values[w.entries[at].value]++
 		}
-		v := w.verdict(k, from, last, count)
-		// A span that was already reported goes on; it does not begin again.
-		v.onset = w.reported == 0 || w.reported < v.first || w.reported > v.last+int64(k.Timespan)
-		w.reported = max(w.reported, v.last)
-		return v, true
+	} else {
+		w.start++ // the newest span begins one further on
 	}
-	return verdict{}, false
+	var found verdict
+	s := newSpan(k, w.entries, at)
+	for last := at; last < len(w.entries) && w.entries[last].at < w.entries[at].at+int64(k.Timespan); last++ {
+		from, count := s.extend(last)
+		holds := count > 0 && from <= at && k.holds(count)
+		if last == len(w.entries)-1 {
+			w.active = holds
+		}
+		if holds && found.count == 0 {
+			found = w.verdict(k, from, last, count)
+		}
+	}
+	if found.count == 0 {
+		return verdict{}, false
+	}
+	// A span that was already reported goes on; it does not begin again.
+	found.onset = w.reported == 0 || w.reported < found.first || w.reported > found.last+int64(k.Timespan)
+	w.reported = max(w.reported, found.last)
+	return found, true
 }
 
-// countAt counts the span that ends at an entry, from its entries.
-func (w *window) countAt(k *Correlation, last int) (from, count int) {
-	if k.Type == TemporalOrdered {
-		return w.ordered(k, 0, last)
-	}
-	begin := w.entries[last].at - int64(k.Timespan)
-	from = last
-	for from > 0 && w.entries[from-1].at > begin {
-		from--
-	}
-	if k.Type == EventCount {
-		return from, last - from + 1
-	}
-	values := map[string]struct{}{}
-	for _, e := range w.entries[from : last+1] {
-		values[e.value] = struct{}{}
-	}
-	return from, len(values)
+// span is the entries of one timespan while its end moves on.
+type span struct {
+	k       *Correlation
+	entries []tally
+	from    int
+	values  map[string]int
+	// begun is, for each step of an ordered correlation, where the latest
+	// sequence up to it begins; -1 for none.
+	begun []int
 }
 
-// recount makes the running count of the newest span anew, after an entry came
-// in below it.
-func (w *window) recount(k *Correlation) {
-	begin := w.entries[len(w.entries)-1].at - int64(k.Timespan)
-	w.start = 0
-	for w.entries[w.start].at <= begin {
-		w.start++
+// newSpan makes the span that is to end at an entry, without that entry.
+func newSpan(k *Correlation, entries []tally, last int) *span {
+	s := &span{k: k, entries: entries, from: last}
+	for s.from > 0 && entries[s.from-1].at > entries[last].at-int64(k.Timespan) {
+		s.from--
 	}
-	if w.values == nil {
+	switch k.Type {
+	case ValueCount, Temporal:
+		s.values = map[string]int{}
+	case TemporalOrdered:
+		s.begun = slices.Repeat([]int{-1}, len(k.Rules))
+	}
+	for i := s.from; i < last; i++ {
+		s.take(i)
+	}
+	return s
+}
+
+func (s *span) take(i int) {
+	e := &s.entries[i]
+	if s.values != nil {
+		s.values[e.value]++
+	}
+	if s.begun == nil {
 		return
 	}
-	clear(w.values)
-	for _, e := range w.entries[w.start:] {
-		w.values[e.value]++
+	if e.rule == 0 {
+		s.begun[0] = i
+	} else {
+		s.begun[e.rule] = s.begun[e.rule-1]
 	}
+}
+
+// extend moves the end to the next entry and returns the count and where what
+// was counted begins.
+func (s *span) extend(last int) (from, count int) {
+	s.take(last)
+	for begin := s.entries[last].at - int64(s.k.Timespan); s.entries[s.from].at <= begin; s.from++ {
+		if s.values == nil {
+			continue
+		}
+		if v := s.entries[s.from].value; s.values[v] > 1 {
+			s.values[v]--
+		} else {
+			delete(s.values, v)
+		}
+	}
+	switch {
+	case s.values != nil:
+		return s.from, len(s.values)
+	case s.begun == nil:
+		return s.from, last - s.from + 1
+	}
+	final := len(s.begun) - 1
+	if begun := s.begun[final]; int(s.entries[last].rule) == final && begun >= s.from {
+		return begun, len(s.begun)
+	}
+	return 0, 0
 }
 
 // verdict describes the span of entries from..last.

@@ -86,3 +86,13 @@ func Message(err error) string {
 	}
 	return "internal error"
 }
+
+// Cause returns what our own logs should say of err: with what the message for
+// the caller leaves out.
+func Cause(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Err != nil {
+		return e.Err
+	}
+	return err
+}

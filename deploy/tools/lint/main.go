@@ -21,10 +21,11 @@ import (
 )
 
 func main() {
-	// Switches over an enumeration name all of it; a default case says that the
-	// rest was thought of.
+	// Switches over an enumeration of ours name all of it; a default case says
+	// that the rest was thought of.
 	must(exhaustive.Analyzer.Flags.Set("check", "switch"))
 	must(exhaustive.Analyzer.Flags.Set("d", "true"))
+	must(exhaustive.Analyzer.Flags.Set("typeonly", `^github\.com/assay-audit/assay/`))
 
 	analyzers := []*analysis.Analyzer{
 		only(errcheck.Analyzer, uncheckedError),

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -158,7 +159,7 @@ func (m *mapper) logRecord() *telemetryv1.LogRecord {
 		if b.Len()+line > maxRendered {
 			rec.Cut = proto.Bool(true)
 			if room := maxRendered - b.Len() - len(f.Name) - 2; room > 0 {
-				b.WriteString(f.Name + "=" + f.Value[:min(room, len(f.Value))])
+				b.WriteString(f.Name + "=" + cutText(f.Value, room))
 			}
 			break
 		}
@@ -166,6 +167,17 @@ func (m *mapper) logRecord() *telemetryv1.LogRecord {
 	}
 	rec.Fields = valid(strings.TrimSuffix(b.String(), "\n"))
 	return rec
+}
+
+// cutText is the beginning of s, at most n bytes, between characters.
+func cutText(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // ruleName is the name of the Sysmon rule that kept the event.

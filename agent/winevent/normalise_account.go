@@ -117,7 +117,7 @@ func group(action, scope, kind string) mapping {
 			SubjectLogonId: m.logon("SubjectLogonId"),
 			SamAccountName: m.text("SamAccountName"),
 			Privileges:     m.list("PrivilegeList", nil),
-			Pid:            m.process("CallerProcessId", "CallerProcessName"),
+			Pid:            m.process("CallerProcessName", "CallerProcessId"),
 			ProcessName:    m.path("CallerProcessName"),
 		}
 		if m.record.EventID == userEnumerated {

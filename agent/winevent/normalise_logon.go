@@ -52,7 +52,7 @@ func logon(action string) mapping {
 			LmPackage:             m.text("LmPackageName"),
 			KeyLength:             m.u32("KeyLength"),
 			LogonProcess:          m.text("LogonProcessName"),
-			Pid:                   m.process("ProcessId", "ProcessName"),
+			Pid:                   m.process("ProcessName", "ProcessId"),
 			ProcessName:           m.path("ProcessName"),
 			Status:                m.hex("Status"),
 			SubStatus:             m.hex("SubStatus"),

@@ -98,7 +98,7 @@ func filtered(action string) mapping {
 		e := &telemetryv1.SocketEvent{
 			Action:       action,
 			Direction:    directions[m.text("Direction")],
-			Pid:          m.process("ProcessID", "Application"),
+			Pid:          m.process("Application", "ProcessID", "ProcessId"),
 			ProcessName:  m.path("Application"),
 			Protocol:     m.i32("Protocol"),
 			FilterId:     m.u64("FilterRTID"),

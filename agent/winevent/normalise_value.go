@@ -146,8 +146,8 @@ func (m *mapper) logon(names ...string) string {
 
 // process is the id of a process that is named beside it. Where there is no
 // process the audit log writes the id 0 and no name.
-func (m *mapper) process(id, name string) *uint32 {
-	pid := m.u32(id)
+func (m *mapper) process(name string, ids ...string) *uint32 {
+	pid := m.u32(ids...)
 	if pid != nil && *pid == 0 && m.text(name) == "" {
 		return nil
 	}

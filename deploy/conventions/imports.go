@@ -31,6 +31,7 @@ var sideways = map[[2]string]string{
 	{"proto/assay/console", "proto/assay/telemetry"}:          "an event is shown as it was received",
 	{"server/internal/postgres", "migrations"}:                "the schema is applied by the package that owns all SQL",
 	{"server/internal/evaluate", "server/internal/framework"}: "a verdict is of a check, and checks are the packs'",
+	{"server/internal/ledger", "server/internal/postgres"}:    "the tree grows by comparing what is stored, in one transaction with its checkpoint",
 }
 
 // testOnly are packages that only tests import; they may import what they like.

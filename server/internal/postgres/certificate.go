@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +94,7 @@ func agentByCertificate(ctx context.Context, q querier, serial []byte, lock stri
 }
 
 func unknownCertificate(err error) error {
-	if err == pgx.ErrNoRows || err == errNotOurs {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, errNotOurs) {
 		return &assay.Error{Kind: assay.Unauthentic, Msg: "the certificate is not one that this server issued", Err: err}
 	}
 	return err

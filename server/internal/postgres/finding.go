@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func (s *Store) CloseFinding(ctx context.Context, id assay.FindingID, by, cause 
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var open bool
 		err := tx.QueryRow(ctx, `SELECT resolved_at IS NULL FROM finding WHERE id = $1 FOR UPDATE`, [16]byte(id)).Scan(&open)
-		if err == pgx.ErrNoRows {
+		if errors.Is(err, pgx.ErrNoRows) {
 			return assay.Errorf(assay.NotFound, "there is no finding %s", id)
 		}
 		if err != nil {

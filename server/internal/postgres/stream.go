@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -73,10 +74,10 @@ func (s *Store) OpenEpoch(ctx context.Context, r assay.EpochRequest) (head assay
 		var previous headRow
 		err = tx.QueryRow(ctx, `SELECT `+headColumns+` FROM stream WHERE agent_id = $1 AND kind = $2 FOR UPDATE`,
 			[16]byte(r.Agent), int16(r.Kind)).Scan(previous.into()...)
-		if err != nil && err != pgx.ErrNoRows {
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("locking stream: %w", err)
 		}
-		head, opening, err = s.grantEpoch(ctx, tx, &agent, r, previous.finish(), err == pgx.ErrNoRows)
+		head, opening, err = s.grantEpoch(ctx, tx, &agent, r, previous.finish(), errors.Is(err, pgx.ErrNoRows))
 		return err
 	})
 	return head, opening, translate("opening epoch", err)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -76,7 +77,7 @@ func useToken(ctx context.Context, tx pgx.Tx, secretHash []byte, now time.Time) 
 	err := tx.QueryRow(ctx, `UPDATE enrolment_token SET uses_left = uses_left - 1
 		WHERE secret_hash = $1 AND uses_left > 0 AND expires_at > $2 AND revoked_at IS NULL AND 'enrol' = ANY (rights)
 		RETURNING id, name, rights, tags`, secretHash, now).Scan((*[16]byte)(&t.ID), &t.Name, &rights, &t.Tags)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return t, assay.Errorf(assay.Unauthentic, "the enrolment token is unknown, used up, expired or revoked")
 	}
 	if err != nil {

@@ -111,9 +111,18 @@ func TestCoverageNamesWhatWasMissed(t *testing.T) {
 			[]string{"unexplained live lost 3 events 0s 1m0s", "covered live 1m0s 2m0s"}},
 		{"not running", func(l *timeline) { l.health(0, 100); l.health(1, 101, down); l.health(2, 101, down); l.health(3, 102) },
 			[]string{"unexplained live not running: channel disabled 0s 3m0s"}},
-		{"capability missing", func(l *timeline) { l.health(0, 100); l.health(1, 101, blind); l.health(2, 102, blind); l.health(3, 103); l.health(4, 104) },
+		{"capability missing", func(l *timeline) {
+			l.health(0, 100)
+			l.health(1, 101, blind)
+			l.health(2, 102, blind)
+			l.health(3, 103)
+			l.health(4, 104)
+		},
 			[]string{"unexplained live capability missing 0s 2m0s", "covered live 2m0s 4m0s"}},
-		{"position went back", func(l *timeline) { l.health(0, 100); l.health(1, 50, func(_ *telemetryv1.Event, s *telemetryv1.SourceState) { s.Seen = 101 }) },
+		{"position went back", func(l *timeline) {
+			l.health(0, 100)
+			l.health(1, 50, func(_ *telemetryv1.Event, s *telemetryv1.SourceState) { s.Seen = 101 })
+		},
 			[]string{"unexplained live position went back 0s 1m0s"}},
 		{"silence", func(l *timeline) { l.health(0, 100); l.health(1, 101); l.health(61, 101) },
 			[]string{"covered live 0s 1m0s", "unexplained live no health 1m0s 1h1m0s"}},

@@ -337,7 +337,7 @@ var File_assay_console_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1dassay/console/v1/ledger.proto\x12\x10assay.console.v1\x1a\x1dassay/console/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"\x1dassay/console/v1/ledger.proto\x12\x10assay.console.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
 	"\x10GetLedgerRequest\"\x9c\x02\n" +
 	"\x11GetLedgerResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x1e\n" +
@@ -410,7 +410,6 @@ func file_assay_console_v1_ledger_proto_init() {
 	if File_assay_console_v1_ledger_proto != nil {
 		return
 	}
-	file_assay_console_v1_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

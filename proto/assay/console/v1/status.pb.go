@@ -1445,7 +1445,7 @@ var File_assay_console_v1_status_proto protoreflect.FileDescriptor
 
 const file_assay_console_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1dassay/console/v1/status.proto\x12\x10assay.console.v1\x1a\x1dassay/console/v1/common.proto\x1a\x1eassay/console/v1/finding.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n" +
+	"\x1dassay/console/v1/status.proto\x12\x10assay.console.v1\x1a\x1dassay/console/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n" +
 	"\x12GetOverviewRequest\x12+\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x16.assay.console.v1.AsOfR\x04asOf\"\x91\x05\n" +
 	"\x13GetOverviewResponse\x129\n" +
@@ -1677,7 +1677,6 @@ func file_assay_console_v1_status_proto_init() {
 		return
 	}
 	file_assay_console_v1_common_proto_init()
-	file_assay_console_v1_finding_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -141,7 +141,7 @@ func (s *eventService) proof(ctx context.Context, stored postgres.StoredBatch, s
 		return nil, err
 	}
 	m.LeafHash = hex.EncodeToString(leaf[:])
-	m.CheckpointSize, m.CheckpointNote = checkpoint.Size, string(checkpoint.Note)
+	m.CheckpointSize, m.CheckpointNote = uint64(checkpoint.Size), string(checkpoint.Note)
 	for _, p := range path {
 		m.InclusionProof = append(m.InclusionProof, hex.EncodeToString(p[:]))
 	}

@@ -21,7 +21,9 @@ type Config struct {
 	Store    *postgres.Store
 	Assessor *assess.Assessor
 	Library  *framework.Library
-	Ledger   *ledger.Ledger
+	Prover   *ledger.Prover
+	// Verifier walks the whole ledger.
+	Verifier Verifier
 	// CAHash and AgentAddress are told with a new enrolment token.
 	CAHash       string
 	AgentAddress string

@@ -198,12 +198,18 @@ func unrefs(flat []int64) []assay.EventRef {
 	return list
 }
 
-// LeafTime is when the leaf at a position was recorded.
-func (s *Store) LeafTime(ctx context.Context, position uint64) (time.Time, error) {
+// Leaf returns the canonical bytes of the leaf at a position.
+func (s *Store) Leaf(ctx context.Context, position uint64) ([]byte, error) {
 	var data []byte
 	err := s.db.QueryRow(ctx, `SELECT data FROM leaf WHERE position = $1`, int64(position)).Scan(&data)
+	return data, translate("reading leaf", err)
+}
+
+// LeafTime is when the leaf at a position was recorded.
+func (s *Store) LeafTime(ctx context.Context, position uint64) (time.Time, error) {
+	data, err := s.Leaf(ctx, position)
 	if err != nil {
-		return time.Time{}, translate("reading leaf", err)
+		return time.Time{}, err
 	}
 	leaf, err := evidence.ParseLeaf(data)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/evaluate"
 )
 
 // silentAfter is how long an enrolled host may say nothing, at the watermark.
@@ -30,60 +31,34 @@ func (s *Snapshot) FrameworkByID(id string) *assay.Framework {
 	return nil
 }
 
-// Framework rolls every requirement of a framework up, in the standard's
-// order. A requirement that no check speaks for is manual; one without hosts
-// in scope does not apply.
+// hosted lists the verdicts of each host in the snapshot.
+func (s *Snapshot) hosted() [][]assay.Verdict {
+	list := make([][]assay.Verdict, len(s.Hosts))
+	for i := range s.Hosts {
+		list[i] = s.Verdicts[s.Hosts[i].ID]
+	}
+	return list
+}
+
+// Framework rolls every requirement of a framework up over the snapshot's
+// hosts, in the standard's order.
 func (s *Snapshot) Framework(id string) []RequirementStatus {
 	f := s.FrameworkByID(id)
 	if f == nil {
 		return nil
 	}
+	hosts := s.hosted()
 	list := make([]RequirementStatus, len(f.Requirements))
-	for i, r := range f.Requirements {
-		status := RequirementStatus{Requirement: r}
-		for h := range s.Hosts {
-			state, grade := s.requirement(&r, s.Hosts[h].ID)
-			status.Hosts.Add(state)
-			status.Grade = status.Grade.Worse(grade)
-		}
-		status.State = status.Hosts.Worst()
-		if status.State == assay.NoState {
-			status.State = assay.StateNotApplicable
-		}
-		list[i] = status
+	for i := range f.Requirements {
+		roll := evaluate.RequirementOver(&f.Requirements[i], hosts)
+		list[i] = RequirementStatus{Requirement: f.Requirements[i], State: roll.State, Hosts: roll.Counts, Grade: roll.Grade}
 	}
 	return list
 }
 
-// requirement is the state of one host for one requirement.
-func (s *Snapshot) requirement(r *assay.Requirement, host assay.HostID) (assay.State, assay.Grade) {
-	if len(r.Checks) == 0 {
-		return assay.StateManual, assay.NoGrade
-	}
-	var state assay.State
-	var grade assay.Grade
-	for _, v := range s.Verdicts[host] {
-		if slices.Contains(r.Checks, v.Check) {
-			state, grade = state.Worse(v.State), grade.Worse(v.Grade)
-		}
-	}
-	if state == assay.NoState {
-		state = assay.StateUnknown // not evaluated yet: never silently left out
-	}
-	return state, grade
-}
-
 // Check counts the hosts by the state of one check.
 func (s *Snapshot) Check(id string) assay.StateCounts {
-	var counts assay.StateCounts
-	for h := range s.Hosts {
-		for i := range s.Verdicts[s.Hosts[h].ID] {
-			if v := &s.Verdicts[s.Hosts[h].ID][i]; v.Check == id {
-				counts.Add(v.State)
-			}
-		}
-	}
-	return counts
+	return evaluate.CheckOver(id, s.hosted()).Counts
 }
 
 // HostStates counts the states of one host's checks; checks nil means all.

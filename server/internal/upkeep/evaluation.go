@@ -91,7 +91,10 @@ func (e *Evaluation) Once(ctx context.Context) (size uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	record := e.compare(previous, snapshot)
+	record, err := e.compare(previous, snapshot)
+	if err != nil {
+		return 0, err
+	}
 	record.StartedAt = started
 	if _, err := e.cfg.Store.SaveRun(ctx, record); err != nil {
 		return 0, err
@@ -141,23 +144,22 @@ func (e *Evaluation) previous(ctx context.Context) (*stored, error) {
 }
 
 // compare finds what the new run changes.
-func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) postgres.RunRecord {
+func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) (postgres.RunRecord, error) {
 	record := postgres.RunRecord{Previous: previous.position}
-	var all []assay.Verdict
+	var before, all []assay.Verdict
 	for i := range snapshot.Hosts {
 		for _, v := range snapshot.Verdicts[snapshot.Hosts[i].ID] {
 			all = append(all, v)
-			before, known := previous.verdicts[verdictKey{v.Host, v.Check}]
-			if !known || !same(&before, &v) {
-				record.Verdicts = append(record.Verdicts, v)
+			old, known := previous.verdicts[verdictKey{v.Host, v.Check}]
+			if known {
+				before = append(before, old)
 			}
-			if !known || before.State != v.State {
-				record.Transitions = append(record.Transitions, assay.Transition{
-					Host: v.Host, Check: v.Check, From: before.State, To: v.State, Reason: v.Reason, ValidAt: validAt(&v),
-				})
+			if !known || !same(&old, &v) {
+				record.Verdicts = append(record.Verdicts, v)
 			}
 		}
 	}
+	record.Transitions = evaluate.Transitions(before, all, snapshot.Instant)
 	for i := range snapshot.Findings {
 		f := &snapshot.Findings[i].Finding
 		before, known := previous.findings[f.ID]
@@ -165,9 +167,16 @@ func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) postgr
 			record.Findings = append(record.Findings, *f)
 		}
 	}
-	tree := evaluate.NewMerkleMap(all)
+	states, err := evaluate.NewMap(all)
+	if err != nil {
+		return record, err
+	}
+	root, err := states.Root()
+	if err != nil {
+		return record, err
+	}
 	record.Run = assay.Run{
-		Instant: snapshot.Instant, Watermark: snapshot.Watermark, Size: snapshot.Size, Root: tree.Root(), Leaves: uint64(len(all)),
+		Instant: snapshot.Instant, Watermark: snapshot.Watermark, Size: snapshot.Size, Root: root, Leaves: uint64(len(all)),
 		Hosts: uint64(len(snapshot.Hosts)), Engine: evaluate.EngineVersion, Packs: map[string][32]byte{}, Checks: map[string][32]byte{}, Lists: map[string][32]byte{},
 	}
 	for _, f := range e.cfg.Library.Frameworks() {
@@ -176,14 +185,7 @@ func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) postgr
 	for _, c := range e.cfg.Library.Checks() {
 		record.Run.Checks[c.ID] = c.Digest
 	}
-	return record
-}
-
-func validAt(v *assay.Verdict) time.Time {
-	if !v.Since.IsZero() {
-		return v.Since
-	}
-	return v.WindowTo
+	return record, nil
 }
 
 // windowDrift is how far a stored verdict's trailing window may lag before the

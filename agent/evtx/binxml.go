@@ -60,6 +60,7 @@ type element struct {
 	content    []item
 	optional   bool // content has an optional substitution
 	nested     bool // content has an element
+	steps      int  // what a visit costs: the pieces, but not those of elements inside
 }
 
 // compiler turns BinXML tokens into elements.
@@ -69,6 +70,31 @@ type compiler struct {
 	// definitions have.
 	template bool
 	depth    int
+	names    *names
+}
+
+// pieces collects the content of an element or attribute. Adjoining texts are
+// joined, so that an element with one text stays recognisable as such.
+type pieces struct {
+	items []item
+	text  []byte
+}
+
+func (p *pieces) add(it item) {
+	if it.kind == itemText {
+		p.text = append(p.text, it.text...)
+		return
+	}
+	p.items = append(p.done(), it)
+}
+
+// done returns what was collected.
+func (p *pieces) done() []item {
+	if len(p.text) > 0 {
+		p.items = append(p.items, item{kind: itemText, text: string(p.text)})
+		p.text = p.text[:0]
+	}
+	return p.items
 }
 
 // element compiles an element whose open token has just been read.
@@ -85,9 +111,9 @@ func (c *compiler) element(token uint8) (*element, error) {
 	if _, err := c.u32(); err != nil { // byte length; the tokens say as much
 		return nil, err
 	}
-	name, err := c.name()
+	name, err := c.name(c.names)
 	if err != nil {
-		return nil, fmt.Errorf("element name: %w", err)
+		return nil, err
 	}
 	e := &element{name: name, role: roleOf(name)}
 	if token&tokenMore != 0 {
@@ -96,11 +122,15 @@ func (c *compiler) element(token uint8) (*element, error) {
 		}
 	}
 	empty, err := c.attributes(e)
-	if err != nil || empty {
-		return e, err
+	if err == nil && !empty {
+		err = c.content(e)
 	}
-	if err := c.content(e); err != nil {
-		return nil, fmt.Errorf("in <%s>: %w", name, err)
+	if err != nil {
+		return nil, err
+	}
+	e.steps = 1 + len(e.attributes) + len(e.content)
+	for i := range e.attributes {
+		e.steps += len(e.attributes[i].content)
 	}
 	return e, nil
 }
@@ -108,43 +138,44 @@ func (c *compiler) element(token uint8) (*element, error) {
 // attributes compiles up to the end of the start tag; empty says that the
 // element ended with it.
 func (c *compiler) attributes(e *element) (empty bool, err error) {
-	var current *attribute
+	var current pieces
+	name := "" // of the attribute whose value is being read
+	finish := func() {
+		if name != "" && name != "xmlns" && !strings.HasPrefix(name, "xmlns:") {
+			e.attributes = append(e.attributes, attribute{name: name, content: current.done()})
+		}
+		current = pieces{}
+	}
 	for {
 		token, err := c.u8()
 		if err != nil {
 			return false, err
 		}
 		switch token &^ tokenMore {
-		case tokenCloseStart:
-			return false, nil
-		case tokenCloseEmpty:
-			return true, nil
+		case tokenCloseStart, tokenCloseEmpty:
+			finish()
+			return token == tokenCloseEmpty, nil
 		case tokenAttribute:
-			name, err := c.name()
-			if err != nil {
-				return false, fmt.Errorf("attribute name: %w", err)
+			finish()
+			if name, err = c.name(c.names); err != nil {
+				return false, err
 			}
-			if name == "xmlns" || strings.HasPrefix(name, "xmlns:") {
-				current = &attribute{} // declared for the parser of the text, not data
-				continue
-			}
-			e.attributes = append(e.attributes, attribute{name: name})
-			current = &e.attributes[len(e.attributes)-1]
 		default:
 			it, ok, err := c.item(token)
 			if err != nil {
 				return false, err
 			}
-			if !ok || current == nil {
+			if !ok || name == "" {
 				return false, fmt.Errorf("token 0x%02x in a start tag", token)
 			}
-			current.content = appendItem(current.content, it)
+			current.add(it)
 		}
 	}
 }
 
 // content compiles up to the element's end tag.
 func (c *compiler) content(e *element) error {
+	var current pieces
 	for {
 		token, err := c.u8()
 		if err != nil {
@@ -152,6 +183,7 @@ func (c *compiler) content(e *element) error {
 		}
 		switch token &^ tokenMore {
 		case tokenEnd:
+			e.content = current.done()
 			return nil
 		case tokenOpenStart:
 			child, err := c.element(token)
@@ -159,9 +191,9 @@ func (c *compiler) content(e *element) error {
 				return err
 			}
 			e.nested = true
-			e.content = append(e.content, item{kind: itemElement, element: child})
+			current.add(item{kind: itemElement, element: child})
 		case tokenPITarget:
-			if _, err := c.name(); err != nil {
+			if _, err := c.name(c.names); err != nil {
 				return err
 			}
 		case tokenPIData:
@@ -177,7 +209,7 @@ func (c *compiler) content(e *element) error {
 				return fmt.Errorf("token 0x%02x in content", token)
 			}
 			e.optional = e.optional || it.optional
-			e.content = appendItem(e.content, it)
+			current.add(it)
 		}
 	}
 }
@@ -204,7 +236,7 @@ func (c *compiler) item(token uint8) (it item, ok bool, err error) {
 		it.text = string(safeRune(rune(char)))
 		return it, true, err
 	case tokenEntityRef:
-		name, err := c.name()
+		name, err := c.name(c.names)
 		it.text = entityText(name)
 		return it, true, err
 	case tokenSubstitution, tokenOptSubstitution:
@@ -216,16 +248,6 @@ func (c *compiler) item(token uint8) (it item, ok bool, err error) {
 		return it, true, err
 	}
 	return it, false, nil
-}
-
-// appendItem joins adjoining text, so that an element with one text stays
-// recognisable as such.
-func appendItem(items []item, it item) []item {
-	if n := len(items); it.kind == itemText && n > 0 && items[n-1].kind == itemText {
-		items[n-1].text += it.text
-		return items
-	}
-	return append(items, it)
 }
 
 func entityText(name string) string {

@@ -66,35 +66,54 @@ func (c *cursor) text() (string, error) {
 	return string(appendUTF16(nil, c.buf[at:c.pos])), nil
 }
 
-// name reads a name by its chunk offset. The name itself follows inline where
-// it is first used; later uses point back to it.
-func (c *cursor) name() (string, error) {
+// names holds the names of one chunk by their offsets. A name is stored once
+// and referred to, so each is decoded once; the sum is bounded, since hostile
+// names may overlap.
+type names struct {
+	byOffset map[uint32]string
+	decoded  int // bytes of UTF-16
+}
+
+func (n *names) reset() {
+	if n.byOffset == nil {
+		n.byOffset = make(map[uint32]string)
+	}
+	clear(n.byOffset)
+	n.decoded = 0
+}
+
+// nameHeaderSize is the offset of the next name in the hash bucket, a hash and
+// the number of characters. A terminator follows the characters.
+const nameHeaderSize = 4 + 2 + 2
+
+// name reads a reference to a name. The name itself follows inline where it is
+// first used; later uses point back to it.
+func (c *cursor) name(known *names) (string, error) {
 	offset, err := c.u32()
 	if err != nil {
 		return "", err
 	}
-	if int64(offset) == int64(c.pos) {
-		return c.inlineName()
+	inline := int64(offset) == int64(c.pos)
+	if int64(offset)+nameHeaderSize > int64(len(c.buf)) {
+		return "", fmt.Errorf("name at %d: %w", offset, errCut)
 	}
-	if int64(offset) >= int64(len(c.buf)) {
-		return "", fmt.Errorf("name offset %d: %w", offset, errCut)
+	start := int(offset) + nameHeaderSize
+	size := 2 * int(binary.LittleEndian.Uint16(c.buf[start-2:]))
+	if inline {
+		if err := c.skip(nameHeaderSize + size + 2); err != nil {
+			return "", err
+		}
 	}
-	at := cursor{buf: c.buf, pos: int(offset), end: len(c.buf)}
-	return at.inlineName()
-}
-
-// inlineName reads the offset of the next name in the hash bucket, a hash, the
-// characters and a terminator.
-func (c *cursor) inlineName() (string, error) {
-	if err := c.skip(6); err != nil {
-		return "", err
+	if name, ok := known.byOffset[offset]; ok {
+		return name, nil
 	}
-	if c.left() >= 2 && binary.LittleEndian.Uint16(c.buf[c.pos:]) > maxNameLength {
-		return "", fmt.Errorf("name longer than %d characters", maxNameLength)
+	if start+size > len(c.buf) {
+		return "", fmt.Errorf("name at %d: %w", offset, errCut)
 	}
-	name, err := c.text()
-	if err != nil {
-		return "", err
+	if known.decoded += size; known.decoded > maxChunkNames {
+		return "", errChunk
 	}
-	return name, c.skip(2)
+	name := string(appendUTF16(nil, c.buf[start:start+size]))
+	known.byOffset[offset] = name
+	return name, nil
 }

@@ -231,6 +231,18 @@ func TestDamage(t *testing.T) {
 			reseal:  true,
 			damages: []string{"no readable record here: record 1 is not one of this chunk's 11 to 20"},
 		},
+		"free space to the end, slack of a later use": {
+			// A forger's record: well-formed, but not one that the header counts.
+			edit: func(t *testing.T, b []byte) []byte {
+				from, to := recordAt(t, b, 25), recordAt(t, b, 26)
+				free := chunkAt(1) + int(get32(b, chunkAt(1)+48))
+				copy(b[free:], b[from:to])
+				put32(b, chunkAt(1)+48, uint32(free-chunkAt(1)+to-from))
+				return b
+			},
+			reseal:  true,
+			damages: []string{"no readable record here: record 25 is not one of this chunk's 11 to 20"},
+		},
 		"slack of an older use": {
 			edit: func(t *testing.T, b []byte) []byte {
 				from, to := recordAt(t, b, 1), recordAt(t, b, 6)
@@ -323,6 +335,24 @@ func checkProblems(t *testing.T, problems []evtx.Problem, severity evtx.Severity
 	}
 	if !ok {
 		t.Errorf("%ss:\n  %s\nwant:\n  %s", severity, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+// TestOrdinals: a record that is left out keeps its place, so that the identity
+// of the others does not depend on how much this reader can decode.
+func TestOrdinals(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(b []byte, at int){
+		"destroyed header": func(b []byte, at int) { b[at] = 0 },
+		"broken BinXML":    func(b []byte, at int) { b[at+28] = 0x1f },
+	} {
+		b := threeChunks(evtxtest.Options{})
+		edit(b, recordAt(t, b, 15))
+		for _, p := range read(t, b).positions {
+			if want := uint32(p.RecordNumber-1) % 10; p.Ordinal != want || p.RecordNumber == 15 {
+				t.Errorf("%s: %+v, want ordinal %d", name, p, want)
+			}
+		}
 	}
 }
 
@@ -424,5 +454,15 @@ func TestProblemsAreBounded(t *testing.T) {
 	last := r.problems[len(r.problems)-1]
 	if len(r.records) != 0 || len(r.problems) != 10_001 || last.Severity != evtx.Damage || !strings.Contains(last.Text, "further problems") {
 		t.Errorf("%d records, %d problems, the last %v", len(r.records), len(r.problems), last)
+	}
+	file, err := evtx.Open(bytes.NewReader(b), int64(len(b)), evtx.Options{MaxProblems: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range file.Records() {
+		t.Error("a record")
+	}
+	if got := file.Problems(); len(got) != 4 || !strings.Contains(got[3].Text, "further problems") || !file.Damaged() {
+		t.Errorf("%v", got)
 	}
 }

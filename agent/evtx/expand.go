@@ -2,7 +2,6 @@ package evtx
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/assay-audit/assay/agent/winevent"
 )
@@ -22,7 +21,8 @@ type field struct{ name, value span }
 type expander struct {
 	buf         []byte
 	definitions map[uint32]*definition // by chunk offset
-	interned    map[string]string      // by text, over the whole file
+	names       names
+	interned    map[string]string // by text, over the whole file
 
 	// Spent by the records of this chunk; see limits.go.
 	compiled, steps, chunkText int
@@ -54,6 +54,7 @@ func (x *expander) init() {
 func (x *expander) reset(buf []byte) {
 	x.buf = buf
 	clear(x.definitions)
+	x.names.reset()
 	x.compiled, x.steps, x.chunkText = 0, 0, 0
 }
 
@@ -103,7 +104,7 @@ func (x *expander) spendText(n int) error {
 
 // element handles one element by where it stands.
 func (x *expander) element(mode mode, e *element, values []value) error {
-	if err := x.spend(1); err != nil {
+	if err := x.spend(e.steps); err != nil {
 		return err
 	}
 	if x.depth++; x.depth > maxElementDepth {
@@ -219,7 +220,7 @@ func (x *expander) appendContent(content []item, values []value) error {
 			return err
 		}
 	}
-	return x.spend(len(content))
+	return nil
 }
 
 func (x *expander) appendOne(v value) {
@@ -282,7 +283,7 @@ func (x *expander) contentInterned(content []item, values []value) (string, erro
 	raw := x.text[s.start:s.end]
 	text, ok := x.interned[string(raw)]
 	if !ok {
-		text = strings.Clone(string(raw))
+		text = string(raw)
 		if len(x.interned) < maxInterned && len(text) <= maxInternedLength {
 			x.interned[text] = text
 		}

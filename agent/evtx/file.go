@@ -2,6 +2,7 @@ package evtx
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,9 +28,9 @@ const flagDirty = 1
 
 // Options tunes a File. The zero value is right for every file.
 type Options struct {
-	// SkipSalvage turns off the search for further records behind a record whose
-	// header is destroyed. The gap is reported either way.
-	SkipSalvage bool
+	// MaxProblems bounds the list of problems; 0 means 10,000. Where the list is
+	// cut, its last entry counts the rest.
+	MaxProblems int
 }
 
 // Position is where a record lies. (SHA-256 of the file, Chunk, Ordinal)
@@ -52,7 +53,6 @@ type Position struct {
 type File struct {
 	reader   io.ReaderAt
 	size     int64
-	options  Options
 	problems problems
 	dirty    bool
 	noted    uint8 // which once-per-file notes were given
@@ -84,7 +84,8 @@ func Open(r io.ReaderAt, size int64, options Options) (*File, error) {
 	if !bytes.HasPrefix(header, fileSignature) {
 		return nil, ErrNotEVTX
 	}
-	f := &File{reader: r, size: size, options: options}
+	f := &File{reader: r, size: size}
+	f.problems.max = cmp.Or(options.MaxProblems, maxProblems)
 	f.checkHeader(header)
 	if size > fileHeaderSize {
 		f.slots = (size - fileHeaderSize + chunkSize - 1) / chunkSize

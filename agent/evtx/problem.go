@@ -45,6 +45,7 @@ func (p Problem) String() string {
 // so that the caller still learns that there was damage.
 type problems struct {
 	list    []Problem
+	max     int
 	omitted int
 	worst   Severity
 }
@@ -53,7 +54,7 @@ func (p *problems) add(offset int64, chunk uint32, severity Severity, format str
 	if severity > p.worst {
 		p.worst = severity
 	}
-	if len(p.list) >= maxProblems {
+	if len(p.list) >= p.max {
 		p.omitted++
 		return
 	}

@@ -33,13 +33,14 @@ func (x *expander) fragment(mode mode, at, end int) error {
 		return errNested
 	}
 	defer func() { x.nesting-- }()
-	c := compiler{cursor: cursor{buf: x.buf, pos: at, end: end}}
+	c := compiler{cursor: cursor{buf: x.buf, pos: at, end: end}, names: &x.names}
 	found := false
 	for c.left() > 0 {
 		token, err := c.u8()
 		if err != nil {
 			return err
 		}
+		before := c.pos
 		switch token &^ tokenMore {
 		case tokenEOF:
 			return x.fragmentEnd(mode, found)
@@ -48,21 +49,22 @@ func (x *expander) fragment(mode mode, at, end int) error {
 		case tokenTemplateInstance:
 			found = true
 			err = x.instance(mode, &c.cursor)
+			before = c.pos // its values and elements are paid for
 		case tokenOpenStart:
 			found = true
-			before := c.pos
 			var e *element
 			if e, err = c.element(token); err == nil {
-				if err = x.spend(c.pos - before); err == nil {
-					err = x.element(mode, e, nil)
-				}
+				err = x.element(mode, e, nil)
 			}
 		case tokenPITarget:
-			_, err = c.name()
+			_, err = c.name(c.names)
 		case tokenPIData:
 			_, err = c.text()
 		default:
 			err = fmt.Errorf("token 0x%02x where an element is due", token)
+		}
+		if spent := x.spend(1 + c.pos - before); err == nil {
+			err = spent
 		}
 		if err != nil {
 			return err
@@ -167,7 +169,7 @@ func (x *expander) compile(offset int) (*element, error) {
 	if x.compiled += int(size); x.compiled > maxChunkTemplateBytes {
 		return nil, errChunk
 	}
-	c := compiler{cursor: cursor{buf: x.buf, pos: body, end: body + int(size)}, template: true}
+	c := compiler{cursor: cursor{buf: x.buf, pos: body, end: body + int(size)}, template: true, names: &x.names}
 	for {
 		token, err := c.u8()
 		if err != nil {

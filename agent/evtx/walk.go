@@ -38,10 +38,6 @@ func (f *File) seekRecord() bool {
 // salvage looks for the next plausible record header behind a destroyed one.
 func (f *File) salvage() bool {
 	c := &f.chunk
-	if f.options.SkipSalvage {
-		c.at = c.end
-		return false
-	}
 	c.ordinal++ // the destroyed record's own
 	for from := c.at + 1; ; {
 		i := bytes.Index(c.buf[from:c.end], recordSignature)

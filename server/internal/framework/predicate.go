@@ -111,12 +111,24 @@ func (c *compiler) checkNames(root ast.Expr) error {
 // ErrExpression is wrapped by every failure to evaluate.
 var ErrExpression = errors.New("expression failed")
 
+// ResolveName gives a variable of the row to CEL.
+func (r *Row) ResolveName(name string) (any, bool) {
+	switch name {
+	case "f":
+		return fieldsVal{types.NewStringStringMap(types.DefaultTypeAdapter, r.Fields)}, true
+	case "p":
+		return map[string]any(r.Parameters), true
+	case "host":
+		return r.Host, true
+	}
+	return nil, false
+}
+
+// Parent is nil: a row stands alone.
+func (r *Row) Parent() cel.Activation { return nil }
+
 func (e *Expression) eval(row Row) (ref.Val, error) {
-	value, _, err := e.program.Eval(map[string]any{
-		"f":    fieldsVal{types.NewStringStringMap(types.DefaultTypeAdapter, row.Fields)},
-		"p":    map[string]any(row.Parameters),
-		"host": row.Host,
-	})
+	value, _, err := e.program.Eval(&row)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating %q: %w: %w", e.source, ErrExpression, err)
 	}

@@ -24,16 +24,6 @@ type mapper struct {
 	event      *telemetryv1.Event
 }
 
-// has says whether the record has the field at all.
-func (m *mapper) has(name string) bool {
-	for i := range m.fields {
-		if m.fields[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // text is the value of the first of the names that has one. Windows writes "-"
 // for a value that it does not have.
 func (m *mapper) text(names ...string) string {

@@ -56,7 +56,8 @@ func TestControl(t *testing.T) {
 			{Body: &telemetryv1.Event_SourceHealth{}}, {Body: &telemetryv1.Event_Gap{}}, {Body: &telemetryv1.Event_AgentEvent{}},
 			{Body: &telemetryv1.Event_LogActivity{}}, {Body: &telemetryv1.Event_Power{}}, {Body: &telemetryv1.Event_Malware{}},
 			{Body: &telemetryv1.Event_SecuritySoftware{}}, {Body: &telemetryv1.Event_Clock{}}, {Body: &telemetryv1.Event_Account{}},
-			{Body: &telemetryv1.Event_RemovableMedia{}},
+			{Body: &telemetryv1.Event_RemovableMedia{RemovableMedia: &telemetryv1.RemovableMediaEvent{Action: "MEDIA_INSERT", Kind: "disk"}}},
+			{Body: &telemetryv1.Event_RemovableMedia{RemovableMedia: &telemetryv1.RemovableMediaEvent{Action: "MEDIA_INSTALL_BLOCKED", Kind: "other"}}},
 			{Body: &telemetryv1.Event_AuditPolicy{AuditPolicy: &telemetryv1.AuditPolicyEvent{Action: "changed"}}},
 			{Body: &telemetryv1.Event_Group{Group: &telemetryv1.GroupEvent{Action: "member_added"}}},
 			{Body: &telemetryv1.Event_Firewall{Firewall: &telemetryv1.FirewallEvent{Action: "profile_changed"}}},
@@ -68,6 +69,7 @@ func TestControl(t *testing.T) {
 			{Body: &telemetryv1.Event_Group{Group: &telemetryv1.GroupEvent{Action: "membership_enumerated"}}},
 			{Body: &telemetryv1.Event_Firewall{Firewall: &telemetryv1.FirewallEvent{Action: "rule_listed"}}},
 			{Body: &telemetryv1.Event_Service{Service: &telemetryv1.ServiceEvent{Name: "BITS"}}},
+			{Body: &telemetryv1.Event_RemovableMedia{RemovableMedia: &telemetryv1.RemovableMediaEvent{Action: "MEDIA_STARTED", Kind: "other"}}},
 		},
 	} {
 		for _, ev := range events {

@@ -9,15 +9,16 @@ import (
 // Control says whether ev belongs on the control stream: the few events that
 // verdicts mostly rest on and that must not wait behind bulk telemetry. What
 // comes by the hundred in a healthy host's day (SACLs set by an installer, rules
-// listed at a start, groups enumerated) stays bulk even where its table is
-// otherwise control.
+// listed at a start, groups enumerated, devices that hold no data) stays bulk
+// even where its table is otherwise control.
 func Control(ev *telemetryv1.Event) bool {
 	switch body := ev.GetBody().(type) {
 	case *telemetryv1.Event_SourceHealth, *telemetryv1.Event_Gap, *telemetryv1.Event_AgentEvent,
 		*telemetryv1.Event_SecuritySoftware, *telemetryv1.Event_Malware, *telemetryv1.Event_LogActivity,
-		*telemetryv1.Event_Power, *telemetryv1.Event_Clock, *telemetryv1.Event_Account,
-		*telemetryv1.Event_RemovableMedia:
+		*telemetryv1.Event_Power, *telemetryv1.Event_Clock, *telemetryv1.Event_Account:
 		return true
+	case *telemetryv1.Event_RemovableMedia:
+		return body.RemovableMedia.GetKind() != "other" || body.RemovableMedia.GetAction() == "MEDIA_INSTALL_BLOCKED"
 	case *telemetryv1.Event_AuditPolicy:
 		return body.AuditPolicy.GetAction() != "object_sacl_changed"
 	case *telemetryv1.Event_Group:

@@ -209,6 +209,11 @@ func TestCorrelatorStaysBounded(t *testing.T) {
 	if st := c.Stats(); st.Entries != maxCorrelationCount || st.DroppedEntries != 10 {
 		t.Errorf("one large group: %+v", st)
 	}
+	e.Time = start.Add(-3 * time.Hour)
+	c.Observe(e)
+	if c.Stats().Late != 1 {
+		t.Error("an event that came too late is not counted")
+	}
 	e.Time = time.Time{}
 	c.Observe(e)
 	if c.Stats().Untimed != 1 {

@@ -162,6 +162,11 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: the other event matches %q, want %q", c.text, got, c.other)
 		}
 	}
+	foreign := strings.Replace(filter("[a]", "not s"), "product: windows", "product: windows, service: system", 1)
+	s, problems := Compile([]Source{{"f.yml", []byte(rules + foreign)}}, Config{})
+	if len(problems) != 1 || !strings.Contains(problems[0].Reason, "applies to no rule") || len(s.Match(adm, new(Scratch))) != 2 {
+		t.Errorf("a filter of another log source applies, or is not reported: %v", problems)
+	}
 	plain, filtered := compileText(t, rules).Rules(), compileText(t, rules+filter("[a]", "not s")).Rules()
 	if plain[0].Digest == filtered[0].Digest || plain[1].Digest != filtered[1].Digest {
 		t.Error("a filter must change the digest of the rules it filters and of no other")

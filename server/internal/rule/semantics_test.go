@@ -38,6 +38,15 @@ func securityEvent(pairs ...string) *FieldsEvent {
 	return e
 }
 
+// manyIDs lists more event ids than rules are grouped by.
+func manyIDs() string {
+	var b strings.Builder
+	for i := range maxRuleIDs + 1 {
+		fmt.Fprintf(&b, "%d, ", 10_000+i)
+	}
+	return b.String()
+}
+
 func matches(s *Set, e Event) bool { return len(s.Match(e, new(Scratch))) > 0 }
 
 // TestValues checks one field entry against values of field F.
@@ -196,6 +205,11 @@ func TestEvents(t *testing.T) {
 		{"event id", "s: {EventID: 4688}\ncondition: s", securityEvent(), true},
 		{"event id list", "s: {EventID: [1, 4688]}\ncondition: s", securityEvent(), true},
 		{"event id other", "s: {EventID: 1}\ncondition: s", securityEvent(), false},
+		{"event id or event id", "s1: {EventID: 4688}\ns2: {EventID: 1}\ncondition: 1 of s*", securityEvent(), true},
+		{"event id or anything", "s1: {EventID: 1}\ns2: {A: x}\ncondition: 1 of s*", securityEvent("A", "x"), true},
+		{"not an event id", "s: {EventID: 1}\ncondition: not s", securityEvent(), true},
+		{"event id, leading zero", "s: {EventID: '04688'}\nt: {A: 1}\ncondition: s or t", securityEvent("A", "1"), true},
+		{"many event ids", "s: {EventID: [" + manyIDs() + "4688]}\ncondition: s", securityEvent(), true},
 		{"event id wild", "s: {EventID: '46*'}\ncondition: s", securityEvent(), true},
 		{"event id number", "s: {EventID|gte: 4000}\ncondition: s", securityEvent(), true},
 		{"event id not from data", "s: {EventID: 7}\ncondition: s", securityEvent("EventID", "7"), false},

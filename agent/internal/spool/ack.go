@@ -85,7 +85,7 @@ func (s *Spool) Committed(stream evidence.StreamID, epoch uint32, number uint64,
 	if !ok || held != hash {
 		return ErrMismatch
 	}
-	g.Committed, g.Position, g.CommittedAt = number, position, at
+	g.Committed, g.Position, g.CommittedAt = number, max(g.Position, position), at
 	maps.DeleteFunc(s.sent, func(n uint64, _ evidence.Hash) bool { return n <= number })
 	s.losses = slices.DeleteFunc(s.losses, func(l Loss) bool { return l.Generation == g.ID && l.Last <= number })
 	// The last segment still grows; the others' times are those of their ends.
@@ -95,6 +95,20 @@ func (s *Spool) Committed(stream evidence.StreamID, epoch uint32, number uint64,
 		}
 	}
 	return nil
+}
+
+// Restored records that the server, of whose current epoch number is the head,
+// has gone back: what came after is neither committed nor safe nor covered.
+func (s *Spool) Restored(number uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.current()
+	g.Committed, g.Safe, g.Covered = min(g.Committed, number), min(g.Safe, number), min(g.Covered, number)
+	for _, seg := range s.segments {
+		if seg.generation == g.ID && seg.last.Number > number {
+			seg.committedAt = 0
+		}
+	}
 }
 
 // Safe records that batches of the current epoch up to number survive a
@@ -108,8 +122,9 @@ func (s *Spool) Safe(stream evidence.StreamID, epoch uint32, number uint64) {
 }
 
 // Covered records that a verified checkpoint includes the leaf of batch number.
-// ErrMismatch: the leaf names a header hash that is not the one held here.
-// ErrGone: nothing is held of that batch, so nothing can be said.
+// ErrMismatch: it was acknowledged as ours and the leaf names another header.
+// ErrGone: nothing is held of that batch, or it is not acknowledged, so nothing
+// can be said.
 func (s *Spool) Covered(stream evidence.StreamID, epoch uint32, number uint64, header evidence.Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +135,9 @@ func (s *Spool) Covered(stream evidence.StreamID, epoch uint32, number uint64, h
 		held, ok := s.hashOf(g, number)
 		if !ok {
 			return ErrGone
+		}
+		if number > g.Committed {
+			return ErrGone // not acknowledged to this chain: perhaps a copy of it sent that
 		}
 		if held != header {
 			return ErrMismatch

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/assay-audit/assay/proto/evidence"
@@ -20,7 +19,7 @@ import (
 // it takes the place of are deleted.
 const (
 	stateName    = "state"
-	stateTemp    = "state.new"
+	tempSuffix   = ".new"
 	stateBad     = "state.bad"
 	stateVersion = 1
 	// maxState bounds what Open reads, in bytes.
@@ -164,18 +163,27 @@ func saveState(files Files, dir string, s *state) error {
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(dir, stateTemp)
-	if err := files.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := ReplaceFile(files, filepath.Join(dir, stateName), b); err != nil {
 		return fmt.Errorf("saving spool state: %w", err)
+	}
+	return nil
+}
+
+// ReplaceFile puts b in the place of the named file: whatever happens, it holds
+// the old bytes or the new ones.
+func ReplaceFile(files Files, name string, b []byte) error {
+	temp := name + tempSuffix
+	if err := removeIfThere(files, temp); err != nil {
+		return err
 	}
 	if err := writeNew(files, temp, b); err != nil {
-		return fmt.Errorf("saving spool state: %w", err)
+		return err
 	}
-	if err := files.Rename(temp, filepath.Join(dir, stateName)); err != nil {
-		return fmt.Errorf("saving spool state: %w", err)
+	if err := files.Rename(temp, name); err != nil {
+		return err
 	}
-	if err := files.SyncDir(dir); err != nil {
-		return fmt.Errorf("saving spool state: %w: %w", errUncertain, err)
+	if err := files.SyncDir(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("%w: %w", errUncertain, err)
 	}
 	return nil
 }

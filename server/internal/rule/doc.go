@@ -24,5 +24,10 @@
 //   - Keywords are looked for in every field value, the provider, the channel,
 //     the computer and the user SID.
 //   - windash makes the five dashes equal at every place of the value.
+//   - A correlation holds at an event if the matches of its group in the timespan
+//     that ends there satisfy its condition. It is reported when it comes to hold
+//     and again only after it has ceased to. An upper bound alone is refused: it
+//     would hold at the first match. A correlation counts for another as often as
+//     it is reported; for a temporal one it has happened for as long as it holds.
 //   - The condition of a filter is and-ed to the condition of the rules it names.
 package rule

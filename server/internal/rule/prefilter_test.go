@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -107,4 +108,28 @@ func TestStats(t *testing.T) {
 	if st := oneRule(t, "s: {A: null}\ncondition: s").Stats(); st.Unfiltered != 1 || st.Groups != 1 {
 		t.Errorf("%+v", st)
 	}
+}
+
+// TestSetIsShared matches from several goroutines at once; the race detector
+// judges.
+func TestSetIsShared(t *testing.T) {
+	t.Parallel()
+	s := oneRule(t, "s: {A|contains: [abc, xyz], B|re: 'q+'}\nk: [word]\ncondition: s or k")
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			sc := new(Scratch)
+			for i := range 200 {
+				want := (g+i)%2 == 0
+				b := "r"
+				if want {
+					b = "qq"
+				}
+				if got := len(s.Match(securityEvent("A", "XYZ", "B", b), sc)) > 0; got != want {
+					t.Errorf("got %v, want %v", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,20 +42,37 @@ func (c *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	client, err := NewClient(server, string(ca), "")
+	signed, token, err := signIn(e.ctx, server, string(ca), c.User, password)
 	if err != nil {
 		return err
 	}
-	res, err := client.Session.SignIn(e.ctx, connect.NewRequest(&consolev1.SignInRequest{Name: c.User, Password: password, Bearer: true}))
-	if err != nil {
+	if err := e.saveSession(session{Server: server, CA: string(ca), Token: token, User: signed.GetUser()}); err != nil {
 		return err
 	}
-	if err := e.saveSession(session{Server: server, CA: string(ca), Token: res.Msg.GetToken(), User: res.Msg.GetSession().GetUser()}); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(e.stdout, "Signed in to %s as %s (%s) until %s.\n", server, res.Msg.GetSession().GetUser(), res.Msg.GetSession().GetRole(),
-		res.Msg.GetSession().GetExpiresAt().AsTime().Format("2006-01-02 15:04 UTC"))
+	_, err = fmt.Fprintf(e.stdout, "Signed in to %s as %s (%s) until %s.\n", server, signed.GetUser(), signed.GetRole(),
+		signed.GetExpiresAt().AsTime().Format("2006-01-02 15:04 UTC"))
 	return err
+}
+
+func signIn(ctx context.Context, server, ca, user, password string) (*consolev1.Session, string, error) {
+	client, err := NewClient(server, ca, "")
+	if err != nil {
+		return nil, "", err
+	}
+	res, err := client.Session.SignIn(ctx, connect.NewRequest(&consolev1.SignInRequest{Name: user, Password: password, Bearer: true}))
+	if err != nil {
+		return nil, "", err
+	}
+	return res.Msg.GetSession(), res.Msg.GetToken(), nil
+}
+
+// SignIn returns clients that are signed in to server (https://HOST:PORT).
+func SignIn(ctx context.Context, server, ca, user, password string) (*Client, error) {
+	_, token, err := signIn(ctx, server, ca, user, password)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(server, ca, token)
 }
 
 func (c *loginCmd) password(e *env) (string, error) {

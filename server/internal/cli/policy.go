@@ -56,7 +56,7 @@ func (e *env) changePolicy(change *consolev1.PolicyChange) error {
 }
 
 type policyListCmd struct {
-	Name  string `arg:"" help:"The list's name, e.g. approved_devices."`
+	Name  string `arg:"" help:"The list's name, e.g. removable_devices."`
 	File  string `arg:"" help:"File with one entry a line; # begins a comment. An empty file unsets the list." type:"existingfile"`
 	Owner string `help:"Who answers for the list." required:""`
 	Since string `help:"Since when it holds (default: now)." placeholder:"TIME"`

@@ -45,3 +45,6 @@ func shorten(text string, limit int) string {
 	}
 	return string(runes[:limit-1]) + "…"
 }
+
+// PrintJSON writes a summary as indented JSON.
+func (s *Summary) PrintJSON(w io.Writer) error { return printValue(w, s) }

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/assay-audit/assay/server/internal/agentapi"
+	"github.com/assay-audit/assay/server/internal/assess"
+	"github.com/assay-audit/assay/server/internal/ca"
+	"github.com/assay-audit/assay/server/internal/consoleapi"
+	"github.com/assay-audit/assay/server/internal/framework"
+	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/project"
+	"github.com/assay-audit/assay/server/internal/upkeep"
+	"github.com/assay-audit/assay/web"
+)
+
+type serveCmd struct {
+	database
+	Keys    string   `help:"Folder of the keys (assay-server init)." required:"" env:"ASSAY_KEYS" type:"path" placeholder:"DIR"`
+	Host    []string `help:"Names and addresses that agents and browsers reach this server by." default:"localhost,127.0.0.1" env:"ASSAY_HOST"`
+	Agents  string   `help:"Address for agents." default:":8444" env:"ASSAY_AGENTS"`
+	Console string   `help:"Address for the console and assayctl." default:":8443" env:"ASSAY_CONSOLE"`
+	Metrics string   `help:"Address for metrics and health, in clear: keep it local." default:"127.0.0.1:9464" env:"ASSAY_METRICS"`
+	Migrate bool     `help:"Migrate the database first." env:"ASSAY_MIGRATE"`
+
+	SafeAfter      time.Duration `help:"Stated retention: agents keep what is committed this long, against a restored backup." default:"24h" env:"ASSAY_SAFE_AFTER"`
+	EvaluateEvery  time.Duration `help:"How often all hosts are evaluated." default:"1m" env:"ASSAY_EVALUATE_EVERY"`
+	VerifyEvery    time.Duration `help:"How often the whole ledger is verified." default:"12h" env:"ASSAY_VERIFY_EVERY"`
+	ShutdownWithin time.Duration `help:"How long an orderly end may take." default:"20s" env:"ASSAY_SHUTDOWN_WITHIN"`
+}
+
+// Run serves until the process is told to end.
+func (c *serveCmd) Run(e *env) error {
+	db, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if c.Migrate {
+		if err := db.Migrate(e.ctx); err != nil {
+			return err
+		}
+	}
+	s, err := newServer(e.ctx, serverConfig{serveCmd: c, db: db, log: e.log, now: e.now})
+	if err != nil {
+		return err
+	}
+	e.log.InfoContext(e.ctx, "serving", "agents", s.agents.Addr().String(), "console", s.console.Addr().String(), "metrics", c.Metrics, "ca_hash", s.authority.Hash())
+	return s.run(e.ctx)
+}
+
+type serverConfig struct {
+	*serveCmd
+	db  *postgres.Database
+	log *slog.Logger
+	now func() time.Time
+}
+
+// server is all parts of the program, built and listening.
+type server struct {
+	cfg       serverConfig
+	authority *ca.Authority
+	library   *framework.Library
+	passes    []project.Pass
+	agents    net.Listener
+	console   net.Listener
+	metrics   net.Listener
+
+	api        *agentapi.Server
+	growing    *ledger.Growing
+	runner     *project.Runner
+	evaluation *upkeep.Evaluation
+	verify     *verification
+	pages      *http.Server
+	health     *http.Server
+}
+
+// newServer builds every part. Nothing runs yet, but the ports are taken, so
+// that what is in the way is told before anything starts.
+func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
+	warnings, err := cfg.db.Check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		cfg.log.WarnContext(ctx, "database setting", "warning", w)
+	}
+	s := &server{cfg: cfg}
+	if s.authority, err = ca.Load(cfg.Keys, cfg.now); err != nil {
+		return nil, fmt.Errorf("%w (assay-server init makes the keys)", err)
+	}
+	certificate, err := s.authority.NewServer(cfg.Host)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.listen(certificate); err != nil {
+		return nil, err
+	}
+	if err := s.build(certificate); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) listen(certificate *ca.Server) (err error) {
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	if s.agents, err = net.Listen("tcp", s.cfg.Agents); err != nil {
+		return fmt.Errorf("listening for agents: %w (is another server running? choose another address with --agents)", err)
+	}
+	console, err := net.Listen("tcp", s.cfg.Console)
+	if err != nil {
+		return fmt.Errorf("listening for the console: %w (is another server running? choose another address with --console)", err)
+	}
+	settings := certificate.TLS()
+	settings.ClientAuth, settings.ClientCAs, settings.VerifyConnection = tls.NoClientCert, nil, nil
+	settings.NextProtos = []string{"h2", "http/1.1"}
+	s.console = tls.NewListener(console, settings)
+	if s.metrics, err = net.Listen("tcp", s.cfg.Metrics); err != nil {
+		return fmt.Errorf("listening for metrics: %w (choose another address with --metrics)", err)
+	}
+	return nil
+}
+
+func (s *server) closeListeners() {
+	for _, l := range []net.Listener{s.agents, s.console, s.metrics} {
+		if l != nil {
+			_ = l.Close() // nothing was served on it
+		}
+	}
+}
+
+func (s *server) build(certificate *ca.Server) (err error) {
+	cfg, store := s.cfg, s.cfg.db.Store
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.library, err = framework.Load(); err != nil {
+		return err
+	}
+	hits, err := project.NewHits(selectors(s.library))
+	if err != nil {
+		return err
+	}
+	s.passes = project.Passes(hits)
+	prover := &ledger.Prover{Store: store}
+	s.api, err = agentapi.New(agentapi.Config{
+		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now, SafeAfter: cfg.SafeAfter,
+	})
+	if err != nil {
+		return err
+	}
+	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
+	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
+	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
+		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
+	})
+	s.verify = newVerification(s)
+	files, built := web.Files()
+	if !built {
+		cfg.log.Warn("the console's pages are not built into this program: make web build")
+	}
+	console := consoleapi.New(consoleapi.Config{
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, CAHash: s.authority.Hash(),
+		AgentAddress: agentAddress(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
+	})
+	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
+	s.pages = &http.Server{Handler: console.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: errors}
+	s.health = &http.Server{Handler: healthHandler(s.cfg.db, registry), ReadHeaderTimeout: 10 * time.Second, ErrorLog: errors}
+	return nil
+}
+
+// agentAddress is what an agent dials: the first name and the port listened on.
+func agentAddress(hosts []string, listening net.Addr) string {
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil || len(hosts) == 0 {
+		return listening.String()
+	}
+	return net.JoinHostPort(hosts[0], port)
+}
+
+func selectors(library *framework.Library) []project.Selector {
+	var list []project.Selector
+	for _, s := range library.Selectors() {
+		list = append(list, project.Selector{Check: s.Check, Name: s.Selector, YAML: s.SigmaYAML, Keep: s.Keep})
+	}
+	return list
+}
+
+// healthHandler says whether the process lives, and whether it can work.
+func healthHandler(db *postgres.Database, registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := db.Ping(ctx); err != nil {
+			http.Error(w, "the database cannot be reached", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+// run runs all parts until ctx ends or one fails.
+func (s *server) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.api.Run(ctx, s.agents) })
+	group.Go(func() error { return s.growing.Run(ctx) })
+	group.Go(func() error { return s.runner.Run(ctx) })
+	group.Go(func() error { return s.evaluation.Run(ctx) })
+	group.Go(func() error { return s.verify.Run(ctx) })
+	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })
+	group.Go(func() error { return s.serveHTTP(ctx, s.health, s.metrics) })
+	return group.Wait()
+}
+
+// serveHTTP serves until ctx ends, then lets what is under way finish.
+func (s *server) serveHTTP(ctx context.Context, h *http.Server, l net.Listener) error {
+	done := make(chan error, 1)
+	go func() { done <- h.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serving HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownWithin)
+	defer cancel()
+	if err := h.Shutdown(patience); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("ending HTTP: %w", err)
+	}
+	return nil
+}

@@ -33,7 +33,7 @@ func aDay(b *testing.B, host int) Inputs {
 	for hour := range 12 {
 		state := map[string]string{"RTP state": "Enabled", "OA state": "Enabled", "IOAV state": "Enabled", "BM state": "Enabled"}
 		add("av.realtime", "report", defender, 1151, 120*hour+r.IntN(60), state)
-		add("av.current", "report", defender, 1151, 120*hour+r.IntN(60), map[string]string{"AV signature age": fmt.Sprint(r.IntN(3))})
+		add("av.current", "report", defender, 1151, 120*hour+r.IntN(60), map[string]string{"Last AV security intelligence age": fmt.Sprint(r.IntN(3))})
 	}
 	add("av.current", "updated", defender, 2000, 700, nil)
 	add("log.stop", "service_stop", security, 1100, 500, nil)

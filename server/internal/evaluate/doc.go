@@ -33,7 +33,7 @@
 //	av.realtime        Defender   5000 5001 5009-5012       –
 //	                   Defender   3002 3007                 "Feature Name"
 //	                   Defender   1150 1151                 "RTP state" "OA state" "IOAV state" "BM state"
-//	av.current         Defender   2000 2001 1151            "AV signature age"
+//	av.current         Defender   2000 2001 1151            "Last AV security intelligence age"
 //	malware.resolved   Defender   1116 1006 1117 1007       "Detection ID" "Scan ID" "Error Code" "Action ID"
 //	fw.change          Firewall   2003 2082                 SettingType, SettingValue, Profiles
 //	                   Security   4950                      SettingType, SettingValue, ProfileChanged

@@ -17,7 +17,13 @@ func (r *run) gaps(s *framework.State) {
 	if r.in.Host.Imported {
 		return // an export has no duty to be complete
 	}
-	covered, first := r.coveredTimes()
+	covered := r.stated(func(*assay.CoverageRange) bool { return true })
+	var first time.Time
+	for _, key := range r.ranges.channels {
+		if at, ever := r.ranges.everCovered(key); ever && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
 	if first.IsZero() {
 		r.doubt(assay.ReasonNoData, "No source was ever seen working.", r.in.Host.FirstSeen)
 		return
@@ -44,21 +50,35 @@ func (r *run) gaps(s *framework.State) {
 	}
 }
 
-// coveredTimes unites all covered ranges and says where the first began.
-func (r *run) coveredTimes() (covered []span, first time.Time) {
-	for _, list := range r.ranges.byChannel {
-		for _, c := range list {
-			if c.State != assay.Covered && !cannot(c) {
+// stated unites the times for which the agent's statements stand, and names
+// them as evidence: what was covered, and what it says it could not see. The
+// latter may span a silence, between two statements that a source does not run,
+// so what another source knows to have been silence is taken out of it.
+func (r *run) stated(counts func(*assay.CoverageRange) bool) []span {
+	var covered, unable, silent []span
+	for _, key := range r.ranges.channels {
+		for _, c := range r.ranges.byChannel[key] {
+			part := span{c.From, earlier(c.To, r.horizon)}
+			switch {
+			case c.State == assay.Covered && counts(c), c.Reason == capabilityMissing:
+				covered = append(covered, part)
+			case cannot(c):
+				unable = append(unable, part)
+			default: // no health, lost, off, or read afterwards
+				silent = append(silent, part)
 				continue
 			}
-			covered = append(covered, span{c.From, earlier(c.To, r.horizon)})
 			r.evidence = append(r.evidence, c.Since)
-			if c.State == assay.Covered && (first.IsZero() || c.From.Before(first)) {
-				first = c.From
+			if c.Until.Position < r.size {
+				r.evidence = append(r.evidence, c.Until)
 			}
 		}
 	}
-	return union(covered), first
+	silent = union(silent)
+	for _, part := range unable {
+		covered = append(covered, subtract(part, silent)...)
+	}
+	return union(covered)
 }
 
 // waiting reports whether the time is undecided: stated to be so, or after a

@@ -86,19 +86,7 @@ func (r *run) reports(l *framework.Latest) []report {
 func (r *run) alive(l *framework.Latest) {
 	r.selfProof = true
 	limit := r.parameters.Duration(l.Limit)
-	var live []span
-	for _, list := range r.ranges.byChannel {
-		for _, c := range list {
-			// Any statement shows that the agent lives, also one of what it cannot see.
-			if c.Mode != assay.Backfill && (c.State == assay.Covered || cannot(c)) {
-				live = append(live, span{c.From, earlier(c.To, r.horizon)})
-				r.evidence = append(r.evidence, c.Since)
-				if c.Until.Position < r.size {
-					r.evidence = append(r.evidence, c.Until)
-				}
-			}
-		}
-	}
+	live := r.stated(func(c *assay.CoverageRange) bool { return c.Mode != assay.Backfill })
 	if h := r.in.Health; !h.At.IsZero() && h.Ref.Position < r.size && !h.At.After(r.horizon) {
 		live = append(live, span{h.At, h.At.Add(time.Nanosecond)})
 		r.evidence = append(r.evidence, h.Ref)

@@ -34,7 +34,7 @@ type random struct {
 var randomValues = map[string][]string{
 	"Channel": {"Security", "Other"}, "SubcategoryGuid": {"{0CCE922B-69AE-11D9-BED3-505054503030}", "{0CCE9213-69AE-11D9-BED3-505054503030}"},
 	"AuditPolicyChanges": {"%%8448", "%%8449"}, "RTP state": {"Enabled", "Disabled", ""}, "OA state": {"Enabled", "Disabled"},
-	"IOAV state": {"Enabled"}, "BM state": {"Enabled"}, "AV signature age": {"0", "3", "4", "x", "4294967295"},
+	"IOAV state": {"Enabled"}, "BM state": {"Enabled"}, "Last AV security intelligence age": {"0", "3", "4", "x", "4294967295"},
 	"Detection ID": {"{a}", "{b}", ""}, "Scan ID": {"{s}", ""}, "Error Code": {"0x0", "0x80508023"}, "Action ID": {"2", "6"},
 	"SettingType": {"1"}, "SettingValue": {"00000000", "01000000", "zz"}, "Profiles": {"1", "2"},
 	"ProcessName": {`C:\Windows\System32\svchost.exe`, `C:\x.exe`, ""},

@@ -14,9 +14,12 @@ const ink: MantineColorsTuple = [
   "#1d3a5f",
 ];
 
+// What Mantine takes for dark surfaces, lightest first.
+const dark: MantineColorsTuple = ["#e4e9ef", "#c5ced8", "#a0adbb", "#8291a1", "#66788b", "#2b3541", "#1d252f", "#171d25", "#10151b", "#0c1116"];
+
 /** theme fits Mantine's widgets to the tokens; surfaces come from app.css. */
 export const theme = createTheme({
-  colors: { ink },
+  colors: { ink, dark },
   primaryColor: "ink",
   primaryShade: { light: 8, dark: 6 },
   autoContrast: true,
@@ -31,7 +34,5 @@ export const theme = createTheme({
     PasswordInput: { defaultProps: { size: "sm" } },
     NativeSelect: { defaultProps: { size: "xs" } },
     Textarea: { defaultProps: { size: "xs" } },
-    Modal: { defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.45 } } },
-    Drawer: { defaultProps: { overlayProps: { backgroundOpacity: 0.35 } } },
   },
 });

@@ -31,7 +31,7 @@ const app = createRoute({
   id: "app",
   component: Shell,
   beforeLoad: async ({ context, location }) => {
-    const session = await context.queryClient.ensureQueryData(sessionQuery);
+    const session = await context.queryClient.query({ ...sessionQuery, staleTime: "static" });
     if (session === null) {
       throw redirect({ to: "/sign-in", search: { to: location.href === "/" ? undefined : location.href } });
     }

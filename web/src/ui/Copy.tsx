@@ -20,7 +20,7 @@ export function CopyLabel({ value, what }: { readonly value: string; readonly wh
   return (
     <CopyButton value={value}>
       {({ copied, copy }) => (
-        <Button onClick={copy} leftSection={<Icon name={copied ? "done" : "copy"} size={14} />}>
+        <Button variant="default" onClick={copy} leftSection={<Icon name={copied ? "done" : "copy"} size={14} />}>
           {copied ? "Copied" : `Copy ${what}`}
         </Button>
       )}

@@ -1,10 +1,11 @@
-import { Button, Checkbox, Modal, TextInput } from "@mantine/core";
+import { Button, Checkbox, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import type { CreateTokenResponse } from "../../gen/assay/console/v1/agent_pb";
 import { agentApi } from "../../lib/api";
 import { saveText } from "../../lib/export";
 import { CopyIcon, CopyLabel } from "../../ui/Copy";
+import { Dialog } from "../../ui/Dialog";
 import { Icon } from "../../ui/Icon";
 import { Failure } from "../../ui/Note";
 import css from "../event/event.module.css";
@@ -15,9 +16,9 @@ import { tokensQuery } from "./queries";
 export function CreateToken({ onDone }: { readonly onDone: () => void }) {
   const [made, setMade] = useState<CreateTokenResponse>();
   return (
-    <Modal opened onClose={onDone} size="lg" title={made === undefined ? "New enrolment token" : "Enrol a host"} closeOnClickOutside={made === undefined} closeButtonProps={{ "aria-label": "Close this dialog" }}>
+    <Dialog onClose={onDone} size="lg" title={made === undefined ? "New enrolment token" : "Enrol a host"} keep={made !== undefined}>
       {made === undefined ? <Form onMade={setMade} onCancel={onDone} /> : <Made of={made} onDone={onDone} />}
-    </Modal>
+    </Dialog>
   );
 }
 

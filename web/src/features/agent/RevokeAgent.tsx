@@ -1,9 +1,10 @@
-import { Button, Modal, Textarea, TextInput } from "@mantine/core";
+import { Button, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import type { Agent } from "../../gen/assay/console/v1/agent_pb";
 import { agentApi } from "../../lib/api";
 import { timeOf, utcFromInput } from "../../lib/time";
+import { Dialog } from "../../ui/Dialog";
 import { Failure } from "../../ui/Note";
 import { Raw } from "../../ui/Raw";
 import { agentsKey } from "./queries";
@@ -28,7 +29,7 @@ export function RevokeAgent({ agent, onDone }: { readonly agent: Agent; readonly
     revoke.mutate();
   };
   return (
-    <Modal opened onClose={onDone} title="Revoke this agent" closeButtonProps={{ "aria-label": "Close this dialog" }}>
+    <Dialog onClose={onDone} title="Revoke this agent">
       <form onSubmit={onSubmit} className="stack" style={{ gap: 12 }}>
         <p>
           <Raw text={agent.hostName} /> can send nothing more until it enrols anew. What it sent before stays.
@@ -45,6 +46,6 @@ export function RevokeAgent({ agent, onDone }: { readonly agent: Agent; readonly
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

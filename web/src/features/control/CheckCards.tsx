@@ -11,9 +11,7 @@ import { frameworksQuery } from "./queries";
 export function CheckCards({ ids, summaries }: { readonly ids: readonly string[]; readonly summaries: readonly CheckSummary[] }) {
   const checks = useQuery(frameworksQuery).data?.checks ?? [];
   return (
-    <section aria-label="Checks" className="stack" style={{ gap: 8 }}>
-      <h2>What speaks for it: {ids.length === 1 ? "1 check" : `${ids.length} checks`}</h2>
-      <div className={css.cards}>
+    <>
         {ids.map((id) => {
           const check = checks.find((one) => one.id === id);
           const vector = vectorOf(summaries.find((one) => one.id === id)?.hosts);
@@ -54,7 +52,6 @@ export function CheckCards({ ids, summaries }: { readonly ids: readonly string[]
             </Section>
           );
         })}
-      </div>
-    </section>
+    </>
   );
 }

@@ -11,6 +11,7 @@ import { Empty, Failure, Loading } from "../../ui/Note";
 import { Facts, Page, Section } from "../../ui/Page";
 import { StateBar, StateCounts, StateMark } from "../../ui/State";
 import { CheckCards } from "./CheckCards";
+import css from "./control.module.css";
 import { frameworkStatusQuery, verdictAsk, verdictKey } from "./queries";
 import { hostsInState, serverFilter } from "./rollup";
 import { VerdictTable } from "./VerdictTable";
@@ -51,6 +52,7 @@ function Requirement({ of, id }: { readonly of: GetFrameworkStatusResponse; read
   const [short, long] = ceilingWords(requirement.ceiling);
   return (
     <>
+      <div className={css.top}>
       <Section title="Where it stands">
         <Facts
           of={[
@@ -63,15 +65,14 @@ function Requirement({ of, id }: { readonly of: GetFrameworkStatusResponse; read
           ]}
         />
       </Section>
+      {requirement.checks.length === 0 ? null : <CheckCards ids={requirement.checks} summaries={status?.checks ?? []} />}
+      </div>
       {requirement.checks.length === 0 ? (
         <Empty title="No check speaks for this requirement">
           <p>{long} Its state stays manual here, and it is counted as such.</p>
         </Empty>
       ) : (
-        <>
-          <CheckCards ids={requirement.checks} summaries={status?.checks ?? []} />
-          <Verdicts framework={of.framework?.id ?? ""} id={id} checks={requirement.checks} />
-        </>
+        <Verdicts framework={of.framework?.id ?? ""} id={id} checks={requirement.checks} />
       )}
     </>
   );
@@ -114,7 +115,7 @@ function Verdicts({ framework, id, checks }: { readonly framework: string; reado
     void navigate({ to: ".", search: (old) => ({ ...old, ...next }), replace: "q" in next, resetScroll: false });
   };
   return (
-    <section aria-label="Verdicts" className="stack" style={{ gap: 8 }}>
+    <section aria-label="Verdicts by host" className="stack" style={{ gap: 8 }}>
       <h2>
         Verdicts by host
         {state === undefined ? "" : `: hosts in state ${stateWords[state].toLowerCase()}`}

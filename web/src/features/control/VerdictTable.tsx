@@ -26,7 +26,7 @@ interface VerdictTableProps {
 const hostColumn: Column<Verdict> = {
   id: "host",
   header: "Host",
-  width: "minmax(10rem, 1.1fr)",
+  width: "minmax(9rem, 1.1fr)",
   value: (verdict) => verdict.hostName,
   cell: (verdict) => (
     <Link to="/hosts/$id" params={{ id: verdict.hostId }} search={{ check: verdict.check }}>
@@ -38,7 +38,7 @@ const hostColumn: Column<Verdict> = {
 const stateColumn: Column<Verdict> = {
   id: "state",
   header: "State",
-  width: "minmax(8rem, max-content)",
+  width: "minmax(6.5rem, max-content)",
   value: (verdict) => stateWords[stateName(verdict.state)],
   cell: (verdict) => <StateMark state={stateName(verdict.state)} />,
 };
@@ -47,7 +47,7 @@ const restColumns: readonly Column<Verdict>[] = [
   {
     id: "reason",
     header: "Reason",
-    width: "minmax(16rem, 2.2fr)",
+    width: "minmax(12rem, 2.2fr)",
     value: (verdict) => (verdict.reason === "" ? verdict.detail : `${verdict.reason}: ${verdict.detail}`),
     cell: (verdict) => (
       <>
@@ -60,14 +60,14 @@ const restColumns: readonly Column<Verdict>[] = [
   {
     id: "evidence",
     header: "Evidence",
-    width: "minmax(7.5rem, 0.7fr)",
+    width: "minmax(7rem, 0.7fr)",
     value: (verdict) => verdict.evidence.map(refName).join(" "),
     cell: (verdict) => <EvidenceLinks of={verdict.evidence} total={verdict.evidenceTotal} />,
   },
   {
     id: "grade",
     header: "Grade",
-    width: "minmax(4rem, max-content)",
+    width: "minmax(3.6rem, max-content)",
     value: (verdict) => verdict.grade,
     cell: (verdict) => <span title={gradeWords(verdict.grade)}>{verdict.grade === "" ? "–" : verdict.grade}</span>,
   },
@@ -89,7 +89,7 @@ const restColumns: readonly Column<Verdict>[] = [
   {
     id: "since",
     header: "Since",
-    width: "minmax(7rem, max-content)",
+    width: "minmax(6.2rem, 0.6fr)",
     value: (verdict) => dateOf(verdict.since)?.toISOString(),
     cell: (verdict) => <Time at={verdict.since} ago />,
   },
@@ -138,7 +138,7 @@ export function VerdictTable({ list, first, name, empty, filters, count }: Verdi
     const checkColumn: Column<Verdict> = {
       id: "check",
       header: "Check",
-      width: "minmax(11rem, 1.2fr)",
+      width: "minmax(9rem, 1.2fr)",
       value: (verdict) => verdict.check,
       cell: (verdict) => {
         const title = known?.checks.find((check) => check.id === verdict.check)?.title ?? "";
@@ -155,7 +155,7 @@ export function VerdictTable({ list, first, name, empty, filters, count }: Verdi
     const speaksFor: Column<Verdict> = {
       id: "requirements",
       header: "Speaks for",
-      width: "minmax(9rem, 0.9fr)",
+      width: "minmax(7rem, 0.9fr)",
       off: first === "host",
       value: (verdict) =>
         requirementsOf(known?.frameworks ?? [], verdict.check)

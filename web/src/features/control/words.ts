@@ -16,7 +16,7 @@ export function ceilingWords(ceiling: string): readonly [short: string, long: st
 
 /** gradeWords says what a grade is, for a hover text. */
 export function gradeWords(grade: string): string {
-  return grade === "" ? "No evidence, so no grade" : `Grade ${grade}: how faithful the worst source is that this rests on`;
+  return grade === "" ? "No evidence, so no grade" : `Grade ${grade}, the lowest among what this rests on`;
 }
 
 /** reasonWords turns a reason code into words. */

@@ -1,15 +1,14 @@
-import { Drawer } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { GetEventResponse } from "../../gen/assay/console/v1/event_pb";
 import { CopyLabel } from "../../ui/Copy";
+import { Side } from "../../ui/Dialog";
 import { Failure, Loading } from "../../ui/Note";
 import { Named } from "../../ui/Named";
 import { Facts } from "../../ui/Page";
 import { Raw } from "../../ui/Raw";
 import { Time } from "../../ui/Time";
-import { gradeWords } from "../control/words";
 import css from "./event.module.css";
 import { Proof } from "./Proof";
 import { eventQuery } from "./queries";
@@ -22,9 +21,9 @@ export function EventDrawer({ name }: { readonly name: string }) {
   };
   const [position, ordinal] = name.split(".");
   return (
-    <Drawer opened onClose={close} position="right" size={680} title={<strong>Event {name}</strong>} closeButtonProps={{ "aria-label": "Close the event" }}>
+    <Side onClose={close} position="right" size={680} title={`Event ${name}`} close="Close the event">
       <Event position={BigInt(position ?? "0")} ordinal={Number(ordinal ?? "0")} />
-    </Drawer>
+    </Side>
   );
 }
 
@@ -47,7 +46,7 @@ function Content({ of }: { readonly of: GetEventResponse }) {
           ],
           ["Table", of.table === "" ? "–" : <Link key="table" to="/events" search={{ table: of.table, host: of.hostId }}>{of.table}</Link>],
           ["Source", of.source],
-          ["Grade", gradeWords(of.grade)],
+          ["Grade", of.grade === "" ? "–" : of.grade],
           ["Mode", of.mode],
           ["Observed", <Time key="observed" at={of.observedAt} />],
           ["Received", <Time key="received" at={of.receivedAt} />],

@@ -1,14 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { useMemo, type ReactNode } from "react";
 import type { Table } from "../../gen/assay/console/v1/event_pb";
 import { useList } from "../../lib/list";
 import { useMoment } from "../../lib/moment";
+import { dateFromSearch } from "../../lib/time";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { EventLink, refName } from "../../ui/Evidence";
 import { Empty, Failure, Loading } from "../../ui/Note";
 import { Page } from "../../ui/Page";
 import { Raw } from "../../ui/Raw";
+import { Time } from "../../ui/Time";
 import { formatCondition, parseCondition } from "./conditions";
 import { eventsAsk, eventsKey, tablesQuery, type Row } from "./queries";
 import { QueryForm } from "./QueryForm";
@@ -83,6 +85,12 @@ function Events({ tables }: { readonly tables: readonly Table[] }) {
   );
 }
 
+function timeCell(type: string, text: string): ReactNode {
+  if (!/^time/.test(type)) return undefined;
+  const date = dateFromSearch(text === "" ? undefined : text);
+  return date === undefined ? undefined : <Time at={date} />;
+}
+
 function columnsFor(table: Table | undefined): Column<Row>[] {
   const value = (row: Row, name: string): string => row.event.values[row.columns.indexOf(name)] ?? "";
   return [
@@ -102,7 +110,7 @@ function columnsFor(table: Table | undefined): Column<Row>[] {
         width: column.type.startsWith("int") ? "minmax(5rem, max-content)" : column.type.startsWith("time") ? "minmax(12.5rem, max-content)" : "minmax(9rem, 1fr)",
         off: i >= 7,
         value: (row) => value(row, column.name),
-        cell: (row) => (value(row, column.name) === "" ? <span className="dim">–</span> : <Raw text={value(row, column.name)} line />),
+        cell: (row) => timeCell(column.type, value(row, column.name)) ?? (value(row, column.name) === "" ? <span className="dim">–</span> : <Raw text={value(row, column.name)} line />),
       })),
   ];
 }

@@ -1,7 +1,8 @@
-import { Button, Modal, Textarea } from "@mantine/core";
+import { Button, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import { findingApi } from "../../lib/api";
+import { Dialog } from "../../ui/Dialog";
 import { Failure } from "../../ui/Note";
 import { findingQuery } from "./queries";
 
@@ -23,7 +24,7 @@ export function CloseFinding({ id, onDone }: { readonly id: string; readonly onD
     close.mutate();
   };
   return (
-    <Modal opened onClose={onDone} title="Close with cause" closeButtonProps={{ "aria-label": "Close this dialog" }}>
+    <Dialog onClose={onDone} title="Close with cause">
       <form onSubmit={onSubmit} className="stack" style={{ gap: 12 }}>
         <Textarea label="Cause" description="Why this happened and why it may be closed. It is recorded with your name in the ledger, for good." required autosize minRows={3} maxLength={2000} data-autofocus value={cause} onChange={(event) => setCause(event.currentTarget.value)} />
         {close.isError ? <Failure error={close.error} /> : null}
@@ -36,6 +37,6 @@ export function CloseFinding({ id, onDone }: { readonly id: string; readonly onD
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -78,6 +78,9 @@ function Host({ of }: { readonly of: GetHostResponse }) {
               ],
               ["Domain", host.domain === "" ? "–" : <Raw key="domain" text={host.domain} />],
               ["System", host.osVersion === "" ? "–" : <Raw key="os" text={host.osVersion} />],
+              ["First seen", <Time key="first" at={host.firstSeenAt} />],
+              ["Last seen", <Time key="last" at={host.lastSeenAt} />],
+              ["Agent", host.agentVersion === "" ? "none: imported" : host.agentVersion],
               ["Tags", host.tags.length === 0 ? "none" : <Tags key="tags" of={host.tags} />],
               ...(host.alsoKnownAs.length === 0
                 ? []
@@ -129,8 +132,6 @@ function Host({ of }: { readonly of: GetHostResponse }) {
                   {host.openFindings}
                 </Link>,
               ],
-              ["First and last seen", <span key="seen"><Time at={host.firstSeenAt} /> – <Time at={host.lastSeenAt} /></span>],
-              ["Agent", host.agentVersion === "" ? "none: imported" : host.agentVersion],
               ["Events", <Link key="events" to="/events" search={{ host: host.id }}>Look through this host’s events</Link>],
             ]}
           />
@@ -138,7 +139,7 @@ function Host({ of }: { readonly of: GetHostResponse }) {
       </div>
       <nav aria-label="Parts of this host" className={tabs.tabs}>
         {hostTabs.map((name) => (
-          <Link key={name} to="." search={(old) => ({ at: old.at, tab: name === "controls" ? undefined : name })} resetScroll={false} aria-current={tab === name ? "page" : undefined} activeProps={{}}>
+          <Link key={name} to="." search={(old) => ({ at: old.at, tab: name === "controls" ? undefined : name })} resetScroll={false} activeOptions={{ includeSearch: true, explicitUndefined: true }}>
             {tabWords[name]}
           </Link>
         ))}

@@ -47,12 +47,13 @@ export function SignIn() {
           </div>
         </div>
         <form className={css.form} onSubmit={onSubmit}>
-          <TextInput size="sm" label="Name" name="name" autoComplete="username" required autoFocus maxLength={200} />
+          <TextInput size="sm" label="Name" name="name" autoComplete="username" required withAsterisk={false} autoFocus maxLength={200} />
           <PasswordInput
             label="Password"
             name="password"
             autoComplete="current-password"
             required
+            withAsterisk={false}
             maxLength={1000}
             visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
           />

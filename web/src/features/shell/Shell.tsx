@@ -1,7 +1,7 @@
-import { Drawer } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { Link, Outlet, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
+import { Side } from "../../ui/Dialog";
 import { Icon, Logo } from "../../ui/Icon";
 import { AsOfControl } from "./AsOfControl";
 import { Nav } from "./Nav";
@@ -35,8 +35,7 @@ export function Shell() {
         <span className={css.grow} />
         <button type="button" className={css.tool} onClick={openPalette} aria-label="Find a host, a control or a page" aria-keyshortcuts="Control+K">
           <Icon name="search" size={14} />
-          <span className={css.wide}>Find</span>
-          <kbd className={`${css.kbd} ${css.wide}`}>Ctrl K</kbd>
+          <span className={`${css.wide} ${css.find}`}>Find</span>
         </button>
         <AsOfControl />
         <UserMenu />
@@ -48,9 +47,9 @@ export function Shell() {
       <main id="main" className={css.main} tabIndex={-1}>
         <Outlet />
       </main>
-      <Drawer opened={menu} onClose={closeMenu} title="Pages" size={240} closeButtonProps={{ "aria-label": "Close the menu" }}>
+      <Side opened={menu} onClose={closeMenu} title="Pages" size={240} position="left" close="Close the menu">
         <Nav onGo={closeMenu} />
-      </Drawer>
+      </Side>
       <Suspense fallback={null}>
         {palette ? <Palette onClose={closePalette} /> : null}
         {event === undefined ? null : <EventDrawer name={event} />}

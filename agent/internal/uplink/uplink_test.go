@@ -1,0 +1,727 @@
+package uplink_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/assay-audit/assay/agent/internal/enrol"
+	"github.com/assay-audit/assay/agent/internal/servertest"
+	"github.com/assay-audit/assay/agent/internal/spool"
+	"github.com/assay-audit/assay/agent/internal/uplink"
+	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
+	"github.com/assay-audit/assay/proto/evidence"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// host is an agent without sources: a directory, spools and an uplink.
+type host struct {
+	t      *testing.T
+	server *servertest.Server
+	dir    string
+	id     *enrol.Identity
+	spools map[evidence.StreamKind]*spool.Spool
+	acked  chan struct{}
+	forks  atomic.Int32
+	change func(*uplink.Config)
+
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func newHost(t *testing.T, s *servertest.Server) *host {
+	t.Helper()
+	h := &host{t: t, server: s, dir: filepath.Join(t.TempDir(), "state"), acked: make(chan struct{}, 1)}
+	var err error
+	h.id, err = enrol.Enrol(t.Context(), enrol.Config{
+		Dir: h.dir, Server: s.Address, CAHash: s.CAHash, Token: servertest.Token,
+		Host: &agentv1.HostIdentity{Hostname: "h"}, Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.open()
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *host) open() {
+	h.t.Helper()
+	h.spools = map[evidence.StreamKind]*spool.Spool{}
+	for _, kind := range []evidence.StreamKind{evidence.Control, evidence.Bulk} {
+		dir := filepath.Join(h.dir, kind.String())
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			h.t.Fatal(err)
+		}
+		sp, err := spool.Open(spool.Config{
+			Dir: dir, Kind: kind, Limit: spool.MinLimit, SegmentSize: 2000, Sign: h.id.Sign, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.spools[kind] = sp
+	}
+}
+
+func (h *host) closeSpools() {
+	h.t.Helper()
+	for _, sp := range h.spools {
+		if err := sp.Close(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// batch is a draft whose one event is value.
+func batch(value int) spool.Draft {
+	payload := binary.BigEndian.AppendUint64(make([]byte, 0, 200), uint64(value))
+	payload = append(payload, make([]byte, 150)...)
+	return spool.Draft{
+		Payload: payload, PayloadSHA256: sha256.Sum256(payload), RawSize: uint32(len(payload)), EventCount: 1,
+		ObservedFrom: int64(value), ObservedTo: int64(value), Sign: value%4 == 0,
+		Progress: map[string][]byte{"log": binary.BigEndian.AppendUint64(nil, uint64(value))},
+	}
+}
+
+func (h *host) append(kind evidence.StreamKind, from, to int) {
+	h.t.Helper()
+	for i := from; i <= to; i++ {
+		if err := h.spools[kind].Append(batch(i)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func (h *host) start() {
+	h.t.Helper()
+	cfg := uplink.Config{
+		Server: h.server.Address, TLS: h.id.TLS, Spools: h.spools, StateFile: filepath.Join(h.dir, "uplink.json"),
+		AgentID: h.id.Info().AgentID, LedgerKey: h.id.Info().LedgerKey, AgentVersion: "test", BootID: "boot",
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Upkeep: 5 * time.Millisecond,
+		CheckpointMin: time.Hour, CheckpointMax: time.Hour, AckTimeout: time.Second,
+		LedgerForked: func(string) { h.forks.Add(1) },
+		Acked: func(evidence.StreamKind) {
+			select {
+			case h.acked <- struct{}{}:
+			default:
+			}
+		},
+	}
+	if h.change != nil {
+		h.change(&cfg)
+	}
+	u, err := uplink.New(cfg)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(h.t.Context())
+	h.cancel, h.done = cancel, make(chan error, 1)
+	go func() { h.done <- u.Run(ctx) }()
+}
+
+func (h *host) stop() {
+	if h.cancel == nil {
+		return
+	}
+	h.cancel()
+	if err := <-h.done; err != nil {
+		h.t.Errorf("run: %v", err)
+	}
+	h.cancel = nil
+}
+
+// drained waits until every batch is acknowledged.
+func (h *host) drained() {
+	h.t.Helper()
+	h.until("all batches acknowledged", func() bool {
+		for _, sp := range h.spools {
+			if st := sp.Stats(); st.Unsent > 0 || st.Number > 0 && !st.Granted {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (h *host) until(what string, reached func() bool) {
+	h.t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !reached() {
+		select {
+		case <-h.acked:
+		case <-tick.C:
+		case <-deadline.C:
+			h.t.Fatalf("not reached: %s", what)
+		}
+	}
+}
+
+// committed are the values the server has of a stream, in its order.
+func (h *host) committed(kind evidence.StreamKind) []int {
+	var values []int
+	for _, c := range h.server.Commits() {
+		if c.Header.Kind == kind {
+			values = append(values, int(binary.BigEndian.Uint64(c.Frame.GetPayload())))
+		}
+	}
+	return values
+}
+
+func (h *host) check(kind evidence.StreamKind, want []int) {
+	h.t.Helper()
+	if got := h.committed(kind); !slices.Equal(got, want) {
+		h.t.Fatalf("the server has %v of %s, want %v", got, kind, want)
+	}
+}
+
+func sequence(from, to int) []int {
+	var v []int
+	for i := from; i <= to; i++ {
+		v = append(v, i)
+	}
+	return v
+}
+
+func TestSendsControlFirstAndAll(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, servertest.New(t, time.Now))
+	h.append(evidence.Bulk, 1, 30)
+	h.append(evidence.Control, 101, 110)
+	h.start()
+	h.drained()
+	h.append(evidence.Bulk, 31, 40)
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, 40))
+	h.check(evidence.Control, sequence(101, 110))
+	if reasons, forks := h.server.Reasons(); len(reasons) != 2 || reasons[0] != "first" || forks != 0 {
+		t.Fatalf("epochs %v, forks %d", reasons, forks)
+	}
+	for _, c := range h.server.Commits() {
+		if (len(c.Frame.GetHeadSignature()) > 0) != (c.Header.ObservedFrom%4 == 0) {
+			t.Fatal("head signatures did not travel with their batches")
+		}
+	}
+}
+
+// The connection breaks at every frame in turn, in both directions: before the
+// server handles it, and after, so that the answer is lost. Everything arrives
+// once and in order.
+func TestDisconnectAtEveryFrame(t *testing.T) {
+	t.Parallel()
+	for _, direction := range []string{"received", "sending"} {
+		for n := int32(1); n <= 24; n++ {
+			t.Run(fmt.Sprintf("%s %d", direction, n), func(t *testing.T) {
+				t.Parallel()
+				s := servertest.New(t, time.Now)
+				var count atomic.Int32
+				cut := func() error {
+					if count.Add(1) == n {
+						return status.Error(codes.Unavailable, "cut")
+					}
+					return nil
+				}
+				if direction == "received" {
+					s.Received = func(*agentv1.ConnectRequest) error { return cut() }
+				} else {
+					s.Sending = func(*agentv1.ConnectResponse) error { return cut() }
+				}
+				h := newHost(t, s)
+				h.append(evidence.Bulk, 1, 10)
+				h.append(evidence.Control, 101, 104)
+				h.start()
+				h.drained()
+				h.check(evidence.Bulk, sequence(1, 10))
+				h.check(evidence.Control, sequence(101, 104))
+				if _, forks := s.Reasons(); forks != 0 {
+					t.Fatalf("%d forks", forks)
+				}
+			})
+		}
+	}
+}
+
+// A server that cuts every few frames for ever still gets everything once,
+// while the agent is restarted in between.
+func TestRestartsAndCuts(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	var count atomic.Int32
+	s.Sending = func(*agentv1.ConnectResponse) error {
+		if count.Add(1)%7 == 0 {
+			return status.Error(codes.Unavailable, "cut")
+		}
+		return nil
+	}
+	h := newHost(t, s)
+	next := 1
+	for range 6 {
+		h.append(evidence.Bulk, next, next+14)
+		next += 15
+		h.start()
+		h.until("some acks", func() bool { return h.spools[evidence.Bulk].Head().Committed > 0 })
+		h.stop()
+		h.closeSpools()
+		h.open()
+	}
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, next-1))
+}
+
+// A batch lost on the way makes a hole: the server asks, the agent goes back.
+func TestResend(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	var batches atomic.Int32
+	s.Received = func(r *agentv1.ConnectRequest) error {
+		if r.GetBatch() != nil && batches.Add(1)%9 == 4 {
+			r.Frame = nil
+		}
+		return nil
+	}
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 40)
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, 40))
+	if reasons, forks := s.Reasons(); len(reasons) != 1 || forks != 0 {
+		t.Fatalf("epochs %v, forks %d", reasons, forks)
+	}
+}
+
+func TestReplayedAndForeignAcks(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	var acks atomic.Int32
+	s.Sending = func(r *agentv1.ConnectResponse) error {
+		a := r.GetAck()
+		if a == nil {
+			return nil
+		}
+		switch acks.Add(1) {
+		case 3: // of a fork
+			a.Hash = slices.Repeat([]byte{1}, 32)
+		case 6: // of another stream
+			a.StreamId = slices.Repeat([]byte{2}, 16)
+		case 9: // of an epoch that is over
+			a.Epoch = 77
+		case 12:
+			a.Hash = []byte("short")
+		case 15: // of a batch that was never sent
+			a.Number += 1000
+		}
+		return nil
+	}
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 30)
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, 30))
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"agent.key", "identity.json"} {
+		if err := os.Chmod(filepath.Join(to, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A virtual machine goes back to a snapshot: a new epoch for what is new, no
+// word lost, and no incident.
+func TestRollback(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 5)
+	h.start()
+	h.drained()
+	h.stop()
+	h.closeSpools()
+	snapshot := filepath.Join(t.TempDir(), "snapshot")
+	copyDir(t, h.dir, snapshot)
+	h.open()
+	h.append(evidence.Bulk, 6, 9)
+	h.start()
+	h.drained()
+	h.stop()
+	h.closeSpools()
+	copyDir(t, snapshot, h.dir)
+	h.open()
+	h.append(evidence.Bulk, 20, 22)
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, append(sequence(1, 9), 20, 21, 22))
+	if reasons, _ := s.Reasons(); !slices.Equal(reasons, []string{"first", "rollback"}) || h.forks.Load() != 0 {
+		t.Fatalf("epochs %v, ledger forks %d", reasons, h.forks.Load())
+	}
+}
+
+// A copy of the machine runs at the same time: whoever comes second opens an
+// epoch, and both keep theirs.
+func TestForkWhileConnected(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 5)
+	h.start()
+	h.drained()
+	h.stop()
+	h.closeSpools()
+	clone := &host{t: t, server: s, dir: filepath.Join(t.TempDir(), "clone"), id: h.id, acked: make(chan struct{}, 1)}
+	copyDir(t, h.dir, clone.dir)
+	h.open()
+	clone.open()
+	h.start()
+	clone.start()
+	t.Cleanup(clone.stop)
+	h.append(evidence.Bulk, 6, 9)
+	h.drained()
+	clone.append(evidence.Bulk, 206, 208)
+	clone.drained()
+	h.append(evidence.Bulk, 10, 12)
+	h.drained()
+	got := h.committed(evidence.Bulk)
+	slices.Sort(got)
+	if !slices.Equal(got, append(sequence(1, 12), 206, 207, 208)) {
+		t.Fatalf("the server has %v", got)
+	}
+	if _, forks := s.Reasons(); forks == 0 {
+		t.Fatal("the fork was not noticed")
+	}
+	if h.forks.Load()+clone.forks.Load() != 0 {
+		t.Fatal("a copied host was taken for a forked ledger")
+	}
+}
+
+func TestSpoolLost(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 5)
+	h.start()
+	h.drained()
+	h.stop()
+	h.closeSpools()
+	if err := os.RemoveAll(filepath.Join(h.dir, "bulk")); err != nil {
+		t.Fatal(err)
+	}
+	h.open()
+	h.append(evidence.Bulk, 6, 8)
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, 8))
+	if reasons, _ := s.Reasons(); !slices.Equal(reasons, []string{"first", "spool_lost"}) {
+		t.Fatalf("epochs %v", reasons)
+	}
+}
+
+// A batch that rots on disk is lost and said to be; the rest arrives.
+func TestDamagedSpool(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 3)
+	h.start()
+	h.drained()
+	h.stop()
+	h.append(evidence.Bulk, 4, 12)
+	h.closeSpools()
+	names, err := filepath.Glob(filepath.Join(h.dir, "bulk", "*.seg"))
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	slices.Sort(names)
+	b, err := os.ReadFile(names[len(names)-2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(names[len(names)-2], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.open()
+	losses := h.spools[evidence.Bulk].Losses()
+	if len(losses) != 1 {
+		t.Fatalf("losses %+v", losses)
+	}
+	var want []int
+	for i := 1; i <= 12; i++ {
+		// Batch n of the epoch holds value n.
+		if uint64(i) < losses[0].First || uint64(i) > losses[0].Last {
+			want = append(want, i)
+		}
+	}
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, want)
+	if reasons, _ := s.Reasons(); !slices.Equal(reasons, []string{"first", "spool_lost"}) {
+		t.Fatalf("epochs %v", reasons)
+	}
+}
+
+// A database restored from a backup, or empty, gets back all that was not safe.
+func TestServerRestored(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"backup", "other epoch", "empty"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t, time.Now)
+			s.SafeAfter = 3600
+			h := newHost(t, s)
+			h.append(evidence.Bulk, 1, 6)
+			h.start()
+			h.drained()
+			backup := s.Backup()
+			h.append(evidence.Bulk, 7, 12)
+			h.drained()
+			h.stop()
+			if how == "other epoch" {
+				// The present epoch is one that the backup does not know.
+				if err := os.RemoveAll(filepath.Join(h.dir, "control")); err != nil {
+					t.Fatal(err)
+				}
+				head := h.spools[evidence.Bulk].Head()
+				err := h.spools[evidence.Bulk].Rechain(spool.Grant{Stream: head.Stream, Epoch: 2, NextSequence: head.NextSequence},
+					spool.From{Stream: head.Stream, Epoch: 1, Number: head.Number, Hash: head.Hash})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.append(evidence.Bulk, 13, 15)
+			if how == "empty" {
+				s.Forget()
+			} else {
+				s.Restore(backup)
+			}
+			// The ledger did go back: that is another test's matter.
+			if err := os.Remove(filepath.Join(h.dir, "uplink.json")); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			h.start()
+			h.drained()
+			h.check(evidence.Bulk, sequence(1, 15))
+		})
+	}
+}
+
+// Only what is committed, safe and in a verified checkpoint is deleted.
+func TestDeletesWhatACheckpointCovers(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 60)
+	before := h.spools[evidence.Bulk].Stats().Segments
+	h.start()
+	h.drained()
+	h.until("segments deleted", func() bool { return h.spools[evidence.Bulk].Stats().Segments == 1 })
+	if before < 5 {
+		t.Fatalf("only %d segments", before)
+	}
+	h.stop()
+	state, err := uplink.ReadState(filepath.Join(h.dir, "uplink.json"))
+	if err != nil || state.Size == 0 || state.Fork != "" {
+		t.Fatalf("state %+v, %v", state, err)
+	}
+}
+
+func TestNothingIsDeletedBeforeItIsSafe(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	s.SafeAfter = 3600
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 60)
+	before := h.spools[evidence.Bulk].Stats().Segments
+	h.start()
+	h.drained()
+	h.until("a checkpoint", func() bool { return h.spools[evidence.Bulk].Stats().Covered > 0 })
+	h.stop()
+	if after := h.spools[evidence.Bulk].Stats().Segments; after < before {
+		t.Fatalf("%d of %d segments left", after, before)
+	}
+	h.change = func(c *uplink.Config) { c.Now = func() time.Time { return time.Now().Add(2 * time.Hour) } }
+	h.start()
+	h.append(evidence.Bulk, 61, 61)
+	h.drained()
+	if h.spools[evidence.Bulk].Stats().Segments < before {
+		t.Fatal("a wrong clock of the host's made batches safe")
+	}
+}
+
+// Each way in which a checkpoint can contradict is a ledger fork: told once,
+// kept, and the end of deletion. Batches go on being sent.
+func TestLedgerFork(t *testing.T) {
+	t.Parallel()
+	flip := func(b []byte) { b[len(b)-1] ^= 1 }
+	tampers := map[string]func(*agentv1.Checkpoint){
+		"signature": func(c *agentv1.Checkpoint) {
+			c.Note = []byte(strings.Replace(string(c.Note), "test.example", "evil.example", 1))
+		},
+		"root":     func(c *agentv1.Checkpoint) { c.Note[strings.Index(string(c.Note), "\n")+4] ^= 1 },
+		"leaf":     func(c *agentv1.Checkpoint) { flip(c.Inclusions[0].Leaf) },
+		"proof":    func(c *agentv1.Checkpoint) { flip(c.Inclusions[0].Proof[0]) },
+		"position": func(c *agentv1.Checkpoint) { c.Inclusions[0].Position = 0 },
+		"short":    func(c *agentv1.Checkpoint) { c.Inclusions[0].Proof[0] = []byte{1} },
+	}
+	for name, tamper := range tampers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t, time.Now)
+			var once sync.Once
+			s.Sending = func(r *agentv1.ConnectResponse) error {
+				if c := r.GetCheckpoint(); c != nil {
+					once.Do(func() { tamper(c) })
+				}
+				return nil
+			}
+			h := newHost(t, s)
+			h.append(evidence.Bulk, 1, 60)
+			h.start()
+			h.until("the fork is told", func() bool { return h.forks.Load() == 1 })
+			h.append(evidence.Bulk, 61, 70)
+			h.drained()
+			h.stop()
+			h.start()
+			h.append(evidence.Bulk, 71, 80)
+			h.drained()
+			h.stop()
+			h.check(evidence.Bulk, sequence(1, 80))
+			state, err := uplink.ReadState(filepath.Join(h.dir, "uplink.json"))
+			if err != nil || state.Fork == "" || h.forks.Load() != 1 {
+				t.Fatalf("state %+v, told %d times, %v", state, h.forks.Load(), err)
+			}
+			if st := h.spools[evidence.Bulk].Stats(); st.Segments < 5 {
+				t.Fatalf("only %d segments left: a forked ledger let batches be deleted", st.Segments)
+			}
+		})
+	}
+}
+
+// A ledger that was rewritten, or has shrunk, is a fork too.
+func TestRewrittenLedger(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 4)
+	h.start()
+	h.drained()
+	backup := s.Backup()
+	h.append(evidence.Bulk, 5, 30)
+	h.drained()
+	h.until("a checkpoint", func() bool { return h.spools[evidence.Bulk].Stats().Covered > 4 })
+	h.stop()
+	s.Restore(backup)
+	h.start()
+	h.until("the fork is told", func() bool { return h.forks.Load() == 1 })
+}
+
+// A slow server closes its window; the agent waits and holds little.
+func TestSlowServerAndWindow(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	s.Limits = &agentv1.Limits{WindowBatches: 3, WindowBytes: 1200}
+	var inflight, most atomic.Int32
+	gate := make(chan struct{}, 1)
+	s.Received = func(r *agentv1.ConnectRequest) error {
+		if r.GetBatch() != nil {
+			if n := inflight.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			select {
+			case gate <- struct{}{}:
+			default:
+			}
+		}
+		return nil
+	}
+	s.Sending = func(r *agentv1.ConnectResponse) error {
+		if r.GetAck() != nil {
+			inflight.Add(-1)
+		}
+		return nil
+	}
+	h := newHost(t, s)
+	paced := 0
+	h.change = func(c *uplink.Config) {
+		c.Pace = func(_ context.Context, n int) error { paced += n; return nil }
+	}
+	h.append(evidence.Bulk, 1, 30)
+	h.start()
+	h.drained()
+	h.stop()
+	if most.Load() > 3 || paced < 30*150 {
+		t.Fatalf("%d batches in flight, %d bytes paced", most.Load(), paced)
+	}
+	h.check(evidence.Bulk, sequence(1, 30))
+}
+
+func TestDrainReconnects(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	var drained atomic.Bool
+	s.Sending = func(r *agentv1.ConnectResponse) error {
+		if r.GetAck() != nil && drained.CompareAndSwap(false, true) {
+			r.Frame = &agentv1.ConnectResponse_Drain{Drain: &agentv1.Drain{Reason: "upgrade"}}
+		}
+		return nil
+	}
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 10)
+	h.start()
+	h.drained()
+	h.check(evidence.Bulk, sequence(1, 10))
+	if !drained.Load() {
+		t.Fatal("never drained")
+	}
+}
+
+// lines counts log records.
+type lines struct {
+	slog.Handler
+	n *atomic.Int32
+}
+
+func (l lines) Handle(context.Context, slog.Record) error { l.n.Add(1); return nil }
+func (l lines) Enabled(context.Context, slog.Level) bool  { return true }
+
+func TestUnreachableServerIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	h := newHost(t, s)
+	var said, tries atomic.Int32
+	h.change = func(c *uplink.Config) {
+		c.Log = slog.New(lines{slog.DiscardHandler, &said})
+		c.Server = "127.0.0.1:1"
+		c.Admit = func(context.Context) error { tries.Add(1); return nil }
+	}
+	h.start()
+	h.until("twenty tries", func() bool { return tries.Load() > 20 })
+	h.stop()
+	if said.Load() != 1 {
+		t.Fatalf("%d lines for %d failures", said.Load(), tries.Load())
+	}
+}

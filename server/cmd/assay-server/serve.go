@@ -172,7 +172,9 @@ func (s *server) build(certificate *ca.Server) (err error) {
 	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
 		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
 	})
-	s.verify = newVerification(s)
+	if s.verify, err = newVerification(s); err != nil {
+		return err
+	}
 	files, built := web.Files()
 	if !built {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")

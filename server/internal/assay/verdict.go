@@ -74,8 +74,6 @@ const (
 	ReasonScope      ReasonCode = "scope"           // not applicable, by a stated predicate or an empty scope
 	ReasonByHand     ReasonCode = "manual"          // no check speaks for it
 	ReasonUnenrolled ReasonCode = "not_enrolled"    // expected, but never heard of
-	ReasonConflict   ReasonCode = "contradiction"   // sources of equal grade contradict each other
-	ReasonAccruing   ReasonCode = "accruing"        // history is still too short
 )
 
 // Disposition is what people decided about a verdict. It changes what is

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/framework"
 )
 
 func TestChangeWindow(t *testing.T) {
@@ -150,4 +151,46 @@ func TestRecordNamesItsHost(t *testing.T) {
 	if slices.Equal(Record(&a), Record(&b)) {
 		t.Error("two hosts have one record")
 	}
+}
+
+// TestAtLeast: a clause that wants two sources is as good as the second best.
+func TestAtLeast(t *testing.T) {
+	t.Parallel()
+	at := fixtureInstant.Add(-time.Hour)
+	row := func(source string, grade assay.Grade, state assay.CoverageState) assay.CoverageRange {
+		return assay.CoverageRange{Source: source, Capability: "process.start", State: state, Grade: grade, From: at.Add(-time.Hour), To: fixtureInstant}
+	}
+	clause := framework.Clause{AtLeast: 2, MinimumGrade: assay.GradeC}
+	for _, source := range []string{"kernel", "sysmon", "etw"} {
+		clause.AnyOf = append(clause.AnyOf, framework.Source{Source: source, Capabilities: []string{"process.start"}})
+	}
+	for name, c := range map[string]struct {
+		rows  []assay.CoverageRange
+		seen  seen
+		grade assay.Grade
+	}{
+		"two of three":     {[]assay.CoverageRange{row("kernel", assay.GradeA, assay.Covered), row("etw", assay.GradeC, assay.Covered)}, covered, assay.GradeC},
+		"all":              {[]assay.CoverageRange{row("kernel", assay.GradeA, assay.Covered), row("etw", assay.GradeC, assay.Covered), row("sysmon", assay.GradeB, assay.Covered)}, covered, assay.GradeB},
+		"one":              {[]assay.CoverageRange{row("kernel", assay.GradeA, assay.Covered)}, missing, assay.NoGrade},
+		"one and one weak": {[]assay.CoverageRange{row("kernel", assay.GradeA, assay.Covered), row("etw", assay.GradeD, assay.Covered)}, weak, assay.GradeD},
+		"shut down":        {[]assay.CoverageRange{row("kernel", assay.GradeA, assay.ExplainedOff), row("etw", assay.GradeC, assay.ExplainedOff)}, off, assay.GradeC},
+	} {
+		r := newRanges(c.rows, 9, fixtureInstant)
+		if got := r.clause(&clause, at, false); got.seen != c.seen || got.grade != c.grade {
+			t.Errorf("%s: %d grade %s, want %d grade %s", name, got.seen, got.grade, c.seen, c.grade)
+		}
+	}
+}
+
+// TestOldProofIsForgotten: an old event whose time was at fault casts doubt on
+// its own day alone.
+func TestOldProofIsForgotten(t *testing.T) {
+	t.Parallel()
+	in := watched(t)
+	h := cleared(100*time.Hour, 40)
+	h.Check, h.Selector, h.Fields, h.ClockFault = "media.known_device", "recognised", map[string]string{"DeviceId": "USBSTOR\\X\\1"}, true
+	in.Hits = []assay.Hit{h}
+	in.Lists = map[string]List{"removable_devices": {Entries: []ListEntry{{Value: "*"}}}}
+	wantState(t, Evaluate(in, 100, fixtureInstant), "media.known_device", assay.StatePass, "")
+	wantState(t, Evaluate(in, 100, fixtureInstant.Add(-90*time.Hour)), "media.known_device", assay.StateUnknown, assay.ReasonClock)
 }

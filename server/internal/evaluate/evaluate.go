@@ -117,6 +117,17 @@ func recordedStops(library *framework.Library, hits map[string][]*assay.Hit) []t
 	return stops
 }
 
+// lastHeard is the end of the newest statement of the host on anything.
+func (j *judge) lastHeard() time.Time {
+	var last time.Time
+	for _, list := range j.ranges.byChannel {
+		for _, c := range list {
+			last = later(last, earlier(c.To, j.horizon))
+		}
+	}
+	return last
+}
+
 // shutDownAt reports whether silence from the moment on follows a recorded
 // shutdown of a host that may be off.
 func (j *judge) shutDownAt(at time.Time) bool {

@@ -80,7 +80,9 @@ func (r *run) settle(e *framework.Expect, key string, asks []*assay.Hit, answer 
 	first := asks[0]
 	deadline := r.deadline(first.BookedAt, r.parameters.Duration(e.Within))
 	if answer != nil && !answer.BookedAt.After(deadline) {
-		r.proof = append(append(r.proof, asks...), answer)
+		for _, h := range append(slices.Clone(asks), answer) {
+			r.support(h)
+		}
 		return
 	}
 	if answer == nil && deadline.After(r.horizon) {

@@ -40,7 +40,7 @@ func (r *run) listed(l *framework.List, list *List, h *assay.Hit, value string) 
 		}
 		holds := !h.BookedAt.Before(e.From) && (e.To.IsZero() || h.BookedAt.Before(e.To))
 		if holds {
-			r.proof = append(r.proof, h)
+			r.support(h)
 			return
 		}
 		if e.From.After(h.BookedAt) && (approved.IsZero() || e.From.Before(approved)) {

@@ -23,8 +23,9 @@ func (r *run) occurrences(list []framework.Occurrence) {
 		for _, h := range hits {
 			switch explained, undecided := r.explain(o.Name, h); {
 			case explained:
-				r.explained++
-				r.proof = append(r.proof, h)
+				if r.support(h) {
+					r.explained++
+				}
 			case undecided:
 				r.doubt(assay.ReasonPending, "What may explain an event at "+stamp(h.BookedAt)+" has not been projected yet.", h.BookedAt)
 			default:

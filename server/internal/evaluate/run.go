@@ -66,6 +66,16 @@ func (r *run) doubt(reason assay.ReasonCode, detail string, since time.Time) {
 	r.doubts = append(r.doubts, doubt{reason, detail, since})
 }
 
+// support names an event of the window as one that a pass rests on; older ones
+// have had their day.
+func (r *run) support(h *assay.Hit) bool {
+	if h.BookedAt.Before(r.window.from) {
+		return false
+	}
+	r.proof = append(r.proof, h)
+	return true
+}
+
 func (r *run) row(fields map[string]string) framework.Row {
 	return framework.Row{Fields: fields, Parameters: r.parameters, Host: r.hostRow}
 }
@@ -118,7 +128,7 @@ func (r *run) measure() {
 		stretches := r.ranges.timeline(r.window, keys, func(at time.Time) stretch {
 			return r.ranges.clause(c, at, r.in.Host.ExpectedOn)
 		})
-		if n := len(stretches); n > 0 && stretches[n-1].absent && r.shutDownAt(stretches[n-1].from) {
+		if n := len(stretches); n > 0 && stretches[n-1].absent && r.shutDownAt(r.lastHeard()) {
 			stretches[n-1].seen, stretches[n-1].reason = pending, "a shutdown is on record"
 			stretches[n-1].absent = false
 		}

@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// CertificateVerifier believes agents' certificates; *ca.Authority is one.
+type CertificateVerifier interface {
+	VerifyAgent(leaf *x509.Certificate, at time.Time) (assay.AgentID, error)
+}
+
+// VerifyConfig is what Verify needs.
+type VerifyConfig struct {
+	Certificates CertificateVerifier
+	// Key verifies checkpoints; its name is the ledger's origin.
+	Key note.Verifier
+	Now func() time.Time
+	// Page is how many positions are held in memory at a time; 0: 256.
+	Page int64
+	// MaxProblems bounds those that are named; the rest is counted. 0: 1000.
+	MaxProblems int
+	// Progress, where there is one, is called after each page.
+	Progress func(done, total int64)
+}
+
+// Problem is a fault, named so that it can be found.
+type Problem struct {
+	// What is at fault: leaf, batch, payload, header, signature, chain,
+	// certificate, epoch, fork, tree, checkpoint, stream, agent, content.
+	What string
+	// Position is -1 where the fault is at none.
+	Position int64
+	Stream   string // empty where it is of none
+	Number   uint64
+	Detail   string
+}
+
+func (p Problem) String() string {
+	text := p.What
+	if p.Position >= 0 {
+		text += fmt.Sprintf(" at position %d", p.Position)
+	}
+	if p.Stream != "" {
+		text += fmt.Sprintf(" of stream %s number %d", p.Stream, p.Number)
+	}
+	return text + ": " + p.Detail
+}
+
+// Report is what a verification found.
+type Report struct {
+	StartedAt, FinishedAt time.Time
+	// Size is how many leaves were verified, Tree how many of them were signed.
+	Size    int64
+	Tree    int64
+	Batches int64
+	Events  int64
+	Forks   int64
+	// Problems are faults of what is stored: it is not what was recorded.
+	Problems []Problem
+	// Defects are of batches that are stored as they came, and never held what
+	// their header says: the agent's fault, and no sign of tampering here.
+	Defects []Problem
+	// Unnamed counts the problems and defects beyond those that are named.
+	Unnamed int64
+}
+
+// Good reports whether all that is stored is what was recorded.
+func (r *Report) Good() bool { return len(r.Problems) == 0 }
+
+// Verify goes through everything that the database holds of the ledger in order
+// of position, in bounded memory but for the streams' heads. An error means
+// that it could not be read to the end, and nothing else.
+func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Report, error) {
+	if cfg.Page == 0 {
+		cfg.Page = 256
+	}
+	if cfg.MaxProblems == 0 {
+		cfg.MaxProblems = 1000
+	}
+	v, err := newVerifier(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer v.zstd.Close()
+	v.report.StartedAt = cfg.Now()
+	if v.snapshot, err = store.LedgerSnapshot(ctx, tlog.StoredHashCount); err != nil {
+		return nil, err
+	}
+	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
+	v.begin()
+	for from := int64(0); from < v.snapshot.Size; from += cfg.Page {
+		to := min(from+cfg.Page, v.snapshot.Size)
+		page, err := store.LedgerPage(ctx, from, to,
+			tlog.StoredHashCount(min(from, v.snapshot.Tree.Size)), tlog.StoredHashCount(min(to, v.snapshot.Tree.Size)))
+		if err != nil {
+			return nil, err
+		}
+		v.page(page)
+		if cfg.Progress != nil {
+			cfg.Progress(to, v.snapshot.Size)
+		}
+	}
+	v.finish()
+	v.report.FinishedAt = cfg.Now()
+	return v.report, nil
+}
+
+// Record keeps the report, so that a check can rest on it.
+func Record(ctx context.Context, store *postgres.Store, r *Report) error {
+	row := postgres.Verification{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Size: r.Size}
+	_, _ = rand.Read(row.ID[:])
+	for _, p := range r.Problems {
+		row.Problems = append(row.Problems, p.String())
+	}
+	if r.Unnamed > 0 && len(r.Problems) > 0 {
+		row.Problems = append(row.Problems, fmt.Sprintf("and %d more", r.Unnamed))
+	}
+	return store.RecordVerification(ctx, row)
+}
+
+// page verifies one page: each leaf with its row, then that no row is left over.
+func (v *verifier) page(p *postgres.LedgerPage) {
+	next := 0
+	for position := p.From; position < p.To; position++ {
+		if next == len(p.Leaves) || p.Leaves[next].Position != position {
+			v.problem("leaf", position, "it is missing")
+			v.addMissing(p, position)
+			v.checkpoint(p, position+1)
+			continue
+		}
+		row := &p.Leaves[next]
+		next++
+		v.addLeaf(p, row)
+		v.leaf(p, row)
+		v.checkpoint(p, position+1)
+	}
+	v.leftOver(p)
+}
+
+// leaf verifies a leaf's row and hands it to who knows its kind. Rows are taken
+// out of the page, so that what is left over is known.
+func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
+	leaf, err := evidence.ParseLeaf(row.Data)
+	if err != nil {
+		v.problem("leaf", row.Position, err.Error())
+		return
+	}
+	if int16(leaf.Kind) != row.Kind {
+		v.problem("leaf", row.Position, fmt.Sprintf("its row says %s, it is %s", evidence.LeafKind(row.Kind), leaf.Kind))
+	}
+	switch leaf.Kind {
+	case evidence.LeafBatch:
+		v.batchLeaf(p, row.Position, &leaf)
+	case evidence.LeafFork:
+		v.forkLeaf(p, row.Position, &leaf)
+	case evidence.LeafEpoch:
+		v.epochLeaf(p, row.Position, &leaf)
+	case evidence.LeafCertificate:
+		v.certificateLeaf(p, row.Position, &leaf)
+	default:
+		// The rest are JSON records: the tree binds their bytes.
+	}
+}
+
+func (v *verifier) leftOver(p *postgres.LedgerPage) {
+	for position, row := range p.Batches {
+		v.streamProblem("batch", position, row.Stream, uint64(row.Number), "its position's leaf is not of a batch")
+	}
+	for position, row := range p.Forks {
+		v.streamProblem("fork", position, row.Stream, uint64(row.Number), "its position's leaf is not of a fork")
+	}
+	for position, row := range p.Epochs {
+		v.streamProblem("epoch", position, row.Stream, 0, "its position's leaf is not of an epoch")
+	}
+	for position := range p.Certificates {
+		v.problem("certificate", position, "its position's leaf is not of a certificate")
+	}
+}

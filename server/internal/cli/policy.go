@@ -88,7 +88,7 @@ func (c *policyListCmd) Run(e *env) error {
 }
 
 type policySetCmd struct {
-	Name   string   `arg:"" help:"The parameter as check/name, e.g. av.current/max_age."`
+	Name   string   `arg:"" help:"The parameter as check/name, e.g. av.current/limit."`
 	Values []string `arg:"" optional:"" help:"Its value; none unsets it."`
 }
 

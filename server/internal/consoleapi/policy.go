@@ -75,9 +75,11 @@ func (s *policyService) checkPolicy(change *assay.PolicyChange) error {
 	id, name, ok := strings.Cut(change.Name, "/")
 	check := s.cfg.Library.Check(id)
 	if !ok || check == nil {
-		return assay.Errorf(assay.Invalid, "a parameter is named check/parameter, as in av.current/max_age; there is no check %q", id)
+		return assay.Errorf(assay.Invalid, "a parameter is named check/parameter, as in log.forward_lag/limit; there is no check %q", id)
 	}
+	var names []string
 	for _, p := range check.Parameters {
+		names = append(names, p.Name)
 		if p.Name != name {
 			continue
 		}
@@ -88,7 +90,10 @@ func (s *policyService) checkPolicy(change *assay.PolicyChange) error {
 		}
 		return nil
 	}
-	return assay.Errorf(assay.Invalid, "check %s has no parameter %q", id, name)
+	if len(names) == 0 {
+		return assay.Errorf(assay.Invalid, "check %s has no parameters", id)
+	}
+	return assay.Errorf(assay.Invalid, "check %s has no parameter %q; it has %s", id, name, strings.Join(names, ", "))
 }
 
 func policyMessage(c *assay.PolicyChange) *consolev1.PolicyChange {

@@ -34,7 +34,9 @@ func (c *coverage) share() float64 {
 	return float64(c.covered) / float64(c.expected)
 }
 
-// enough reports whether the absence of violations means anything.
+// enough reports whether the absence of violations means anything. Over a whole
+// day the share is the stricter bound of the two; both are stated to users, and
+// both are held.
 func (c *coverage) enough() bool {
 	return c.covered > 0 && c.share() >= MinimumShare && c.longestGap <= MaximumGap && c.longestPending <= MaximumGap
 }

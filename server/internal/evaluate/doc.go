@@ -43,7 +43,7 @@
 //	                   System     Kernel-General 1          OldTime, NewTime, ProcessName
 //	media.known_device Security   6416                      DeviceId, ClassName
 //	                   System     UserPnp 20001 20003 [x]   DeviceInstanceID
-//	                   DriverFrameworks-UserMode 2003 [x]   InstanceId
+//	                   DriverFrameworks-UserMode 2003 [x]   InstanceId, or the attribute instance
 //	                   Partition/Diagnostic 1006            BusType, Capacity, ParentId
 //
 // The other checks take metrics (log.fields, log.forward_lag), verifications

@@ -20,6 +20,13 @@ const segmentLock = 0x6173736179_0001
 // before they do. Partitions are attached, not created in place: that lock
 // lets writers go on.
 func (s *Store) EnsureSegments(ctx context.Context) error {
+	var size int64
+	if err := s.db.QueryRow(ctx, `SELECT size FROM ledger_head`).Scan(&size); err != nil {
+		return translate("reading ledger size", err)
+	}
+	if size/SegmentSize+1+segmentsAhead <= s.segments.Load() {
+		return nil
+	}
 	var segments int64
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(segmentLock)); err != nil {

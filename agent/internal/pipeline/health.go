@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/assay-audit/assay/agent/internal/spool"
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 )
@@ -234,6 +235,19 @@ func (p *Pipeline) Report(ctx context.Context, what *telemetryv1.AgentEvent) err
 	ev := p.ownEvent()
 	ev.Body = &telemetryv1.Event_AgentEvent{AgentEvent: what}
 	_, err := p.emit(ctx, Item{Event: ev, Stream: evidence.Control})
+	return err
+}
+
+// ReportNow is Report for callers that must not wait: with no room in the
+// control stream it is an error.
+func (p *Pipeline) ReportNow(what *telemetryv1.AgentEvent) error {
+	what.AgentVersion = p.cfg.AgentVersion
+	ev := p.ownEvent()
+	ev.Body = &telemetryv1.Event_AgentEvent{AgentEvent: what}
+	taken, err := p.emit(context.Background(), Item{Event: ev, Stream: evidence.Control, Live: true})
+	if err == nil && !taken {
+		err = spool.ErrFull
+	}
 	return err
 }
 

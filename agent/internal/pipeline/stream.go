@@ -41,7 +41,7 @@ type stream struct {
 	// added and durable count events; outstanding counts per key.
 	added, durable uint64
 	outstanding    map[string]int
-	resumed        map[string][]byte
+	taken          map[string][]byte // newest position by key
 	loose          map[string][]byte
 	signedMinute   int64
 	signedAll      bool // nothing was closed since the last signed block
@@ -57,7 +57,7 @@ func newStream(p *Pipeline, kind evidence.StreamKind, store Store) *stream {
 	return &stream{
 		p: p, kind: kind, store: store,
 		queue: make(chan *block, queueBlocks), packed: make(chan packed, queueDrafts), done: make(chan struct{}),
-		moved: make(chan struct{}), outstanding: map[string]int{}, resumed: map[string][]byte{},
+		moved: make(chan struct{}), outstanding: map[string]int{}, taken: map[string][]byte{},
 		loose: map[string][]byte{}, signedAll: true, ratio: 6,
 	}
 }
@@ -100,16 +100,16 @@ func (s *stream) add(ctx context.Context, e encoded, quiet, wait bool) (bool, er
 	}
 }
 
-// known reports whether the event of this position is durable since before the
-// last start. Under mu.
+// known reports whether the event of this position was taken before, in this
+// run or an earlier one. Under mu.
 func (s *stream) known(key string, position []byte) bool {
 	if key == "" || position == nil {
 		return false
 	}
-	past, ok := s.resumed[key]
+	past, ok := s.taken[key]
 	if !ok {
 		past = s.p.durable(s.kind, key)
-		s.resumed[key] = past
+		s.taken[key] = past
 	}
 	return past != nil && bytes.Compare(position, past) <= 0
 }
@@ -142,8 +142,12 @@ func (s *stream) put(e encoded, quiet bool) {
 	s.pending.events = append(s.pending.events, e)
 	s.pending.raw += rawSize(len(e.bytes))
 	s.added++
-	if e.key != "" {
-		s.outstanding[e.key]++
+	if e.key == "" {
+		return
+	}
+	s.outstanding[e.key]++
+	if e.position != nil {
+		s.taken[e.key] = e.position
 	}
 }
 

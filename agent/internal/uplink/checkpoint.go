@@ -67,11 +67,17 @@ func (s *session) fork(reason string, signed []byte) error {
 
 func (s *session) verify(c *agentv1.Checkpoint) error {
 	u := s.u
+	known := u.State()
+	if len(c.GetNote()) == 0 {
+		if known.Size > 0 {
+			return forkf("it has no checkpoint, an earlier one had %d leaves", known.Size)
+		}
+		return nil // the ledger has just begun
+	}
 	checkpoint, err := evidence.OpenCheckpoint(c.GetNote(), u.verifier)
 	if err != nil {
 		return forkf("its checkpoint is not signed by the ledger key: %v", err)
 	}
-	known := u.State()
 	if err := extends(checkpoint, known, c.GetConsistency()); err != nil {
 		return err
 	}

@@ -202,7 +202,11 @@ func (s *session) upkeep() error {
 			return fmt.Errorf("no acknowledgement of the %s stream for %s", l.kind, s.u.cfg.AckTimeout)
 		}
 	}
-	if s.asked && s.u.cfg.Now().Sub(s.askedAt) < time.Minute {
+	pause := 3 * s.u.cfg.Upkeep
+	if s.asked {
+		pause = time.Minute
+	}
+	if s.u.cfg.Now().Sub(s.askedAt) < pause {
 		return nil
 	}
 	for _, l := range s.lanes {

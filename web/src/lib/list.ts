@@ -1,4 +1,4 @@
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
 import type { Evaluated } from "../gen/assay/console/v1/common_pb";
 
@@ -54,7 +54,11 @@ const wholeSize = 500;
 /** limit bounds what a browser holds of one list. */
 export const listLimit = 20_000;
 
-/** useList reads a list page by page, and to its end where that is needed. */
+/**
+ * useList reads a list page by page, and to its end where that is needed. While
+ * another question is being answered nothing is shown, rather than the rows of
+ * the question before: they may be another host's or another moment's.
+ */
 export function useList<Row>({ key, ask, keep, all = false, enabled = true }: Options<Row>): List<Row> {
   const whole = all || keep !== undefined;
   const size = whole ? wholeSize : pageSize;
@@ -63,7 +67,6 @@ export function useList<Row>({ key, ask, keep, all = false, enabled = true }: Op
     queryFn: ({ pageParam, signal }) => ask({ size, token: pageParam }, signal),
     initialPageParam: "",
     getNextPageParam: (last) => (last.next === "" ? undefined : last.next),
-    placeholderData: keepPreviousData,
     enabled,
   });
   const pages = query.data?.pages;
@@ -94,7 +97,7 @@ export function useList<Row>({ key, ask, keep, all = false, enabled = true }: Op
     total: keep !== undefined ? (complete ? rows.length : undefined) : (pages?.[0]?.total ?? (complete ? rows.length : undefined)),
     complete,
     cut,
-    loading: query.isPending || (query.isPlaceholderData && query.isFetching),
+    loading: query.isPending,
     more: () => {
       if (hasNextPage && !isFetching) void fetchNextPage();
     },

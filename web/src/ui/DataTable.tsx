@@ -91,7 +91,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const rows = table.getRowModel().rows;
   const visible = table.getVisibleLeafColumns().flatMap((leaf) => columns.find((column) => column.id === leaf.id) ?? []);
 
-  const virtual = rows.length > virtualFrom && !printing;
+  const virtual = rows.length >= virtualFrom && !printing;
   const virtualizer = useVirtualizer({
     count: rows.length,
     enabled: virtual,

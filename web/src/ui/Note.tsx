@@ -29,7 +29,7 @@ export function Failure({ error, again }: { readonly error: unknown; readonly ag
         <p>{fault.advice}</p>
         {fault.detail === undefined ? null : (
           <p className="dim">
-            The server said: <Raw text={fault.detail} />
+            The server said: <Raw text={fault.detail} sentence />
           </p>
         )}
         {again === undefined ? null : (

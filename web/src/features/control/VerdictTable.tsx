@@ -53,7 +53,7 @@ const restColumns: readonly Column<Verdict>[] = [
       <>
         {verdict.reason === "" ? null : <strong>{reasonWords(verdict.reason)}</strong>}
         {verdict.reason === "" || verdict.detail === "" ? null : <br />}
-        {verdict.detail === "" ? null : <Raw text={verdict.detail} />}
+        {verdict.detail === "" ? null : <Raw text={verdict.detail} sentence />}
       </>
     ),
   },

@@ -35,7 +35,7 @@ export function FindingPage() {
           "Finding"
         ) : (
           <>
-            <Raw text={finding.title} /> <FindingStatus status={finding.status} />
+            <Raw text={finding.title} sentence /> <FindingStatus status={finding.status} />
           </>
         )
       }

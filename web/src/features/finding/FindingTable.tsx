@@ -31,7 +31,7 @@ const columns: readonly Column<Finding>[] = [
     value: (finding) => finding.title,
     cell: (finding) => (
       <Link to="/findings/$id" params={{ id: finding.id }}>
-        <Raw text={finding.title} />
+        <Raw text={finding.title} sentence />
       </Link>
     ),
   },

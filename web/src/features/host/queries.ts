@@ -42,7 +42,8 @@ export function coverageQuery(host: string, from: Date, to: Date) {
   return queryOptions({
     queryKey: ["coverage", host, from.toISOString(), to.toISOString()],
     queryFn: ({ signal }) => hostApi.getCoverage({ host, from: timeOf(from), to: timeOf(to) }, { signal }),
-    placeholderData: (before) => before,
+    // Moving the window keeps the lanes in sight, never those of another host.
+    placeholderData: (before, query) => (query?.queryKey[1] === host ? before : undefined),
   });
 }
 

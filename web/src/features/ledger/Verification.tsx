@@ -37,7 +37,10 @@ export function Verification({ last }: { readonly last: Report | undefined }) {
       setRun({ kind: "done", report });
       void client.invalidateQueries({ queryKey: ledgerQuery.queryKey });
     } catch (error) {
-      if (!abort.signal.aborted) setRun({ kind: "failed", error });
+      if (abort.signal.aborted) return;
+      setRun({ kind: "failed", error });
+      // Should the session have ended, this question leads to the sign-in page.
+      void client.invalidateQueries({ queryKey: ledgerQuery.queryKey });
     }
   };
   const shown = run.kind === "done" ? run.report : last;
@@ -95,7 +98,7 @@ function Outcome({ of }: { readonly of: Report }) {
         <ol aria-label="Problems">
           {of.problems.map((problem, i) => (
             <li key={`${problem} ${i}`}>
-              <Raw text={problem} />
+              <Raw text={problem} sentence />
             </li>
           ))}
         </ol>

@@ -46,7 +46,11 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
     event.preventDefault();
   };
   return (
-    <Modal opened onClose={onClose} withCloseButton={false} size={560} padding={0} yOffset="12vh" centered={false} aria-label="Find" transitionProps={{ duration: 80 }}>
+    <Modal.Root opened onClose={onClose} size={560} yOffset="12vh" transitionProps={{ duration: 80 }}>
+      <Modal.Overlay backgroundOpacity={0.45} />
+      <Modal.Content>
+        <Modal.Body p={0}>
+          <Modal.Title className="sr">Find</Modal.Title>
       <TextInput
         className={css.field}
         size="md"
@@ -81,6 +85,8 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
       <p className={css.keys} aria-live="polite">
         {entries.length === 0 ? "Nothing fits" : "↑ ↓ choose, Enter goes there. On pages: j and k move through a table, Enter opens, / filters."}
       </p>
-    </Modal>
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
   );
 }

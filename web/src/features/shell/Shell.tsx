@@ -1,6 +1,6 @@
 import { useDisclosure } from "@mantine/hooks";
 import { Link, Outlet, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { Side } from "../../ui/Dialog";
 import { Icon, Logo } from "../../ui/Icon";
 import { AsOfControl } from "./AsOfControl";
@@ -10,7 +10,8 @@ import css from "./shell.module.css";
 import { useShortcuts } from "./useShortcuts";
 import { UserMenu } from "./UserMenu";
 
-const Palette = lazy(() => import("../palette/Palette").then((module) => ({ default: module.Palette })));
+const loadPalette = () => import("../palette/Palette");
+const Palette = lazy(() => loadPalette().then((module) => ({ default: module.Palette })));
 const EventDrawer = lazy(() => import("../event/EventDrawer").then((module) => ({ default: module.EventDrawer })));
 
 /** Shell is what stands around every page: header, menu, palette, event drawer. */
@@ -19,6 +20,11 @@ export function Shell() {
   const [palette, { open: openPalette, close: closePalette }] = useDisclosure(false);
   const { event } = useSearch({ strict: false });
   useShortcuts(openPalette);
+  useEffect(() => {
+    // Typing goes on right after Ctrl-K: its code must not be on the way then.
+    const idle = setTimeout(() => void loadPalette(), 1500);
+    return () => clearTimeout(idle);
+  }, []);
   return (
     <div className={css.shell}>
       <a href="#main" className={css.skip}>

@@ -138,13 +138,13 @@ function Readout({ lane, part }: { readonly lane: CoverageLane | undefined; read
             <Time at={new Date(part.from)} /> – <Time at={new Date(part.to)} />
           </div>
           <div>
-            {part.reason === "" ? <span className="dim">No reason is recorded. </span> : <Raw text={part.reason} />}{" "}
-            {part.evidence === undefined ? null : (
-              <>
-                Evidence: <EventLink of={part.evidence} />
-              </>
-            )}
+            {part.reason === "" ? <span className="dim">No reason is recorded. </span> : <Raw text={part.reason} sentence />}
           </div>
+          {part.evidence === undefined ? null : (
+            <div>
+              Evidence: <EventLink of={part.evidence} />
+            </div>
+          )}
         </>
       )}
     </div>

@@ -21,7 +21,7 @@ const columns: readonly Column<Row>[] = [
   { id: "from", header: "From", width: "minmax(11rem, max-content)", value: (row) => new Date(row.from).toISOString(), cell: (row) => <Time at={new Date(row.from)} /> },
   { id: "to", header: "To", width: "minmax(11rem, max-content)", value: (row) => new Date(row.to).toISOString(), cell: (row) => <Time at={new Date(row.to)} /> },
   { id: "length", header: "Length", width: "minmax(8rem, max-content)", value: (row) => Math.round((row.to - row.from) / 1000), cell: (row) => durationWords(row.to - row.from) },
-  { id: "reason", header: "Reason", width: "minmax(10rem, 1.5fr)", value: (row) => row.reason, cell: (row) => (row.reason === "" ? "–" : <Raw text={row.reason} />) },
+  { id: "reason", header: "Reason", width: "minmax(10rem, 1.5fr)", value: (row) => row.reason, cell: (row) => (row.reason === "" ? "–" : <Raw text={row.reason} sentence />) },
   { id: "evidence", header: "Evidence", width: "minmax(6rem, max-content)", value: (row) => (row.evidence === undefined ? "" : `${row.evidence.position.toString()}.${row.evidence.ordinal}`), cell: (row) => (row.evidence === undefined ? "–" : <EventLink of={row.evidence} />) },
 ];
 

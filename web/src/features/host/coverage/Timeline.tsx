@@ -213,7 +213,7 @@ function Axis({ view }: { readonly view: Window }) {
       <div className={`${css.name} dim`}>UTC</div>
       <div className={css.trackCell}>
         <div className={css.axis}>
-          {ticks(view, 6)
+          {ticks(view, long ? 8 : 4)
             .filter((at) => at - view.from > span * 0.06 && view.to - at > span * 0.06)
             .map((at) => (
               <span key={at} className={`${css.tick} num`} style={{ left: `${(100 * (at - view.from)) / span}%` }}>

@@ -79,7 +79,7 @@ export function pan(window: Window, share: number): Window {
   return { from: window.from + by, to: window.to + by };
 }
 
-const steps = [60_000, 300_000, 900_000, 3_600_000, 3 * 3_600_000, 6 * 3_600_000, 12 * 3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000, 90 * 86_400_000];
+const steps = [60_000, 300_000, 900_000, 3_600_000, 3 * 3_600_000, 6 * 3_600_000, 12 * 3_600_000, 86_400_000, 2 * 86_400_000, 7 * 86_400_000, 14 * 86_400_000, 30 * 86_400_000, 90 * 86_400_000];
 
 /** ticks chooses round UTC times, at most `most` of them. */
 export function ticks(window: Window, most: number): number[] {

@@ -55,6 +55,9 @@ type Snapshot struct {
 	Verdicts map[assay.HostID][]assay.Verdict // by check
 	Findings []postgres.StoredFinding         // newest first
 	Library  *framework.Library
+	// Policy are the digests of the lists and parameters that it was judged by;
+	// only of a snapshot that Evaluate made.
+	Policy map[string][32]byte
 }
 
 // Newest is what the newest evaluation run found; NotFound before the first.
@@ -164,6 +167,9 @@ func (a *Assessor) Evaluate(ctx context.Context, instant time.Time, size uint64)
 	}
 	common, err := a.common(ctx, s)
 	if err != nil {
+		return nil, err
+	}
+	if s.Policy, err = common.digests(); err != nil {
 		return nil, err
 	}
 	hosts := s.Hosts

@@ -2,6 +2,9 @@ package assess
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +59,29 @@ func (a *Assessor) common(ctx context.Context, s *Snapshot) (*shared, error) {
 	}
 	c.ledgerSince, err = a.cfg.Store.LedgerBegan(ctx)
 	return c, err
+}
+
+// digests pins what people decided: each list, and all parameters and change
+// windows together.
+func (c *shared) digests() (map[string][32]byte, error) {
+	digests := make(map[string][32]byte, len(c.lists)+2)
+	add := func(name string, value any) error {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("encoding %s: %w", name, err)
+		}
+		digests[name] = sha256.Sum256(text)
+		return nil
+	}
+	for name, list := range c.lists {
+		if err := add("list "+name, list); err != nil {
+			return nil, err
+		}
+	}
+	if err := add("parameters", c.parameters); err != nil {
+		return nil, err
+	}
+	return digests, add("change windows", c.windows)
 }
 
 // apply takes a decision in; later ones replace earlier ones of the same name.

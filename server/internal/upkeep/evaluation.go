@@ -177,7 +177,7 @@ func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) (postg
 	}
 	record.Run = assay.Run{
 		Instant: snapshot.Instant, Watermark: snapshot.Watermark, Size: snapshot.Size, Root: root, Leaves: uint64(len(all)),
-		Hosts: uint64(len(snapshot.Hosts)), Engine: evaluate.EngineVersion, Packs: map[string][32]byte{}, Checks: map[string][32]byte{}, Lists: map[string][32]byte{},
+		Hosts: uint64(len(snapshot.Hosts)), Engine: evaluate.EngineVersion, Packs: map[string][32]byte{}, Checks: map[string][32]byte{}, Lists: snapshot.Policy,
 	}
 	for _, f := range e.cfg.Library.Frameworks() {
 		record.Run.Packs[f.ID+"@"+f.Version] = f.Digest

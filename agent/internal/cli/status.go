@@ -102,7 +102,8 @@ func (c *statusCommand) gather(e *env) (*statusReport, error) {
 		}
 		r.Streams = append(r.Streams, newStreamReport(kind, &stats))
 	}
-	return r, r.holder(c.Dir)
+	r.Running, err = spool.Holder(c.Dir)
+	return r, err
 }
 
 func newStreamReport(kind evidence.StreamKind, s *spool.Stats) streamReport {
@@ -114,20 +115,6 @@ func newStreamReport(kind evidence.StreamKind, s *spool.Stats) streamReport {
 		r.Stream = evidence.ID(s.Stream).String()
 	}
 	return r
-}
-
-// holder says who runs in the directory.
-func (r *statusReport) holder(dir string) error {
-	lock, err := spool.AcquireLock(dir, "assay-agent status")
-	var inUse *spool.InUseError
-	switch {
-	case errors.As(err, &inUse):
-		r.Running = inUse.Holder
-		return nil
-	case err != nil:
-		return err
-	}
-	return lock.Release()
 }
 
 func (r *statusReport) print(w io.Writer) error {

@@ -1,8 +1,11 @@
 package spool
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +56,26 @@ func AcquireLock(dir, holder string) (*Lock, error) {
 		_, _ = f.WriteAt([]byte(text), 0)
 	}
 	return &Lock{file: f}, nil
+}
+
+// Holder says who holds the lock of dir, "" for nobody.
+func Holder(dir string) (string, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("opening lock file: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	got, err := tryLock(f)
+	if err != nil {
+		return "", fmt.Errorf("asking for the lock of %s: %w", dir, err)
+	}
+	if got {
+		return "", nil
+	}
+	return cmp.Or(readHolder(f), "another process"), nil
 }
 
 func readHolder(f *os.File) string {

@@ -11,6 +11,10 @@ import (
 	"github.com/assay-audit/assay/proto/evidence"
 )
 
+// hurryEvery bounds how often a spool that fills up asks for a checkpoint; the
+// server signs one a second.
+const hurryEvery = time.Second
+
 // pump sends batches while the window has room, control before bulk before
 // import.
 func (s *session) pump() error {
@@ -138,7 +142,17 @@ func (s *session) ack(a *agentv1.Ack) error {
 	l.inflight = l.inflight[n:]
 	l.spool.Safe(mine.Stream, mine.Epoch, a.GetSafeNumber())
 	s.acked(l)
-	return nil
+	return s.hurry(l)
+}
+
+// hurry asks for a checkpoint at once where a spool that fills up waits for it.
+func (s *session) hurry(l *lane) error {
+	st := l.spool.Stats()
+	if s.asked || st.Bytes < st.Limit/2 || st.Covered == st.Committed || s.u.State().Fork != "" ||
+		s.u.cfg.Now().Sub(s.askedAt) < hurryEvery {
+		return nil
+	}
+	return s.ask()
 }
 
 func (s *session) acked(l *lane) {
@@ -202,9 +216,14 @@ func (s *session) upkeep() error {
 			return fmt.Errorf("no acknowledgement of the %s stream for %s", l.kind, s.u.cfg.AckTimeout)
 		}
 	}
+	for _, l := range s.lanes {
+		if err := s.hurry(l); err != nil {
+			return err
+		}
+	}
 	pause := 3 * s.u.cfg.Upkeep
 	if s.asked {
-		pause = time.Minute
+		pause = time.Minute // it may have been dropped
 	}
 	if s.u.cfg.Now().Sub(s.askedAt) < pause {
 		return nil

@@ -17,8 +17,8 @@ import (
 // chunkHosts is how many hosts' facts are held at a time.
 const chunkHosts = 500
 
-// factHorizon is how far back hits are read: a finding stays open until it is
-// resolved or closed, however old. Coverage and metrics are judged by the
+// factHorizon is how far back the hits of an enrolled host are read; those of
+// an imported one are few and may be of any age. Coverage and metrics are judged by the
 // window alone and are read for the last coverageHorizon.
 const (
 	factHorizon     = 400 * 24 * time.Hour
@@ -130,13 +130,19 @@ func (a *Assessor) inputs(ctx context.Context, s *Snapshot, c *shared, hosts []a
 		inputs[i] = a.input(s, c, &hosts[i])
 	}
 	store, instant := a.cfg.Store, s.Instant
-	hits, err := store.Hits(ctx, ids, instant.Add(-factHorizon), instant)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range hits {
-		in := &inputs[at[h.Host]]
-		in.Hits = append(in.Hits, h)
+	imported, enrolled := byKind(hosts)
+	for _, part := range []struct {
+		hosts []assay.HostID
+		from  time.Time
+	}{{imported, time.Time{}}, {enrolled, instant.Add(-factHorizon)}} {
+		hits, err := store.Hits(ctx, part.hosts, part.from, instant)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range hits {
+			in := &inputs[at[h.Host]]
+			in.Hits = append(in.Hits, h)
+		}
 	}
 	ranges, err := store.Coverage(ctx, ids, instant.Add(-coverageHorizon), instant)
 	if err != nil {
@@ -156,6 +162,19 @@ func (a *Assessor) inputs(ctx context.Context, s *Snapshot, c *shared, hosts []a
 		in.Metrics = append(in.Metrics, m)
 	}
 	return inputs, nil
+}
+
+// byKind parts hosts into those known from exported logs, which may be of any
+// age, and the others.
+func byKind(hosts []assay.Host) (imported, enrolled []assay.HostID) {
+	for i := range hosts {
+		if hosts[i].Kind == assay.ImportedHost {
+			imported = append(imported, hosts[i].ID)
+		} else {
+			enrolled = append(enrolled, hosts[i].ID)
+		}
+	}
+	return imported, enrolled
 }
 
 func (a *Assessor) input(s *Snapshot, c *shared, host *assay.Host) evaluate.Inputs {

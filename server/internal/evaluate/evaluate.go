@@ -192,12 +192,18 @@ func (j *judge) check(check *framework.Check) (assay.Verdict, []assay.Finding) {
 	return verdict, findings
 }
 
+// windowsOS is what an agent on Windows says of its system.
+const windowsOS = "windows"
+
 // outOfScope says whether the check is not about this host, and resolves the
 // parameters on the way, which its predicate may need.
 func (r *run) outOfScope() (reason assay.ReasonCode, detail string, out bool) {
 	r.parameters, r.missing, r.err = r.check.Resolve(r.in.Parameters[r.check.ID])
 	if r.in.Host.Imported && r.check.ImportedNotApplicable {
 		return assay.ReasonImported, "The host is known from exported logs alone, of which this cannot be said.", true
+	}
+	if os := r.in.Host.OS; !r.in.Host.Imported && os != "" && os != windowsOS && r.check.Subject == assay.OfHost {
+		return assay.ReasonScope, "The check is about Windows; this host runs " + os + " and only imports the logs of others.", true
 	}
 	if r.err != nil {
 		return "", "", false

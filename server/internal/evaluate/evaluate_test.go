@@ -266,3 +266,18 @@ func TestPeriodIsItsWorstDay(t *testing.T) {
 		t.Errorf("worst %s, failed %v", worst, failed)
 	}
 }
+
+// An importer's own host is no subject of checks about Windows.
+func TestOtherSystemsAreOutOfScope(t *testing.T) {
+	t.Parallel()
+	in := watched(t)
+	in.Host.OS = "linux"
+	result := Evaluate(in, 100, fixtureInstant)
+	if v := verdictOf(t, result, "log.cleared"); v.State != assay.StateNotApplicable || v.Reason != assay.ReasonScope {
+		t.Errorf("log.cleared on linux is %s, %s", v.State, v.Reason)
+	}
+	in.Host.OS = "windows"
+	if v := verdictOf(t, Evaluate(in, 100, fixtureInstant), "log.cleared"); v.State == assay.StateNotApplicable {
+		t.Errorf("log.cleared on windows is %s", v.State)
+	}
+}

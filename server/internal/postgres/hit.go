@@ -12,6 +12,9 @@ import (
 // Hits returns the hits of the hosts that are booked in [from, to], by host and
 // ledger order.
 func (s *Store) Hits(ctx context.Context, hosts []assay.HostID, from, to time.Time) ([]assay.Hit, error) {
+	if len(hosts) == 0 {
+		return nil, nil
+	}
 	rows, err := s.db.Query(ctx, `SELECT host_id, check_id, selector, position, ordinal, observed_at, received_at, booked_at, clock_fault,
 			mode, grade, source, channel, provider, event_id, record_id, fields
 		FROM hit WHERE host_id = ANY ($1) AND booked_at >= $2 AND booked_at <= $3 ORDER BY host_id, position, ordinal, check_id, selector`,

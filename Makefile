@@ -66,8 +66,7 @@ demo: ## Show the whole product on this machine; ARGS='--once --json' for script
 .PHONY: drill
 drill: ## Break a running system on purpose and count what was lost
 	@deploy/setup postgres
-	@$(MAKE) build
-	@exec bin/assay-server drill $(ARGS)
+	@go test -count=1 -timeout 30m -v ./deploy/e2e $(ARGS)
 
 ##@ Code
 
@@ -113,6 +112,13 @@ test: ## Run all Go tests with the race detector on a Postgres of their own
 test-web: ## Check and test the console, in Chromium too
 	@deploy/setup web
 	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser
+
+.PHONY: test-console
+test-console: ## Test the console against a real server with the demonstration's data
+	@deploy/setup postgres
+	@deploy/setup web
+	@$(MAKE) build
+	@deploy/console-test
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that parses; FUZZTIME=10m is shared out over all targets

@@ -56,6 +56,24 @@ type openRange struct {
 	Since  assay.EventRef      `json:"since"`
 }
 
+// keySeparator stands between source and channel in the keys of the memory. It
+// is a character that JSON in Postgres can hold, which NUL is not.
+const keySeparator = "\x1f"
+
+// sourceKey is a source and channel as the memory names them. The agent chose
+// both; what is stored of them must be text that Postgres takes.
+func sourceKey(source, channel string) string {
+	return strings.ReplaceAll(clean(source), keySeparator, "\ufffd") + keySeparator + clean(channel)
+}
+
+func cleanAll(texts []string, limit int) []string {
+	cleaned := make([]string, min(len(texts), limit))
+	for i := range cleaned {
+		cleaned[i] = clean(texts[i])
+	}
+	return cleaned
+}
+
 // coverageBuilder turns the statements of one host, in ledger order, into
 // ranges. changed collects every range that was opened, extended or cut.
 type coverageBuilder struct {
@@ -94,7 +112,7 @@ func (b *coverageBuilder) health(ev *Event, health *telemetryv1.SourceHealth) {
 	}
 	reported := make(map[string]bool, len(health.GetSources()))
 	for _, state := range health.GetSources() {
-		key := state.GetSource() + "\x00" + state.GetChannel()
+		key := sourceKey(state.GetSource(), state.GetChannel())
 		if reported[key] || len(b.memory.Sources) >= maxSources && b.memory.Sources[key] == nil {
 			continue
 		}
@@ -106,20 +124,17 @@ func (b *coverageBuilder) health(ev *Event, health *telemetryv1.SourceHealth) {
 			b.statement(ev, key, health.GetStartedAt(), &telemetryv1.SourceState{Reason: "not reported"})
 		}
 	}
-	b.memory.HealthAt, b.memory.BootID = at, ev.Body.GetBootId()
+	b.memory.HealthAt, b.memory.BootID = at, clean(ev.Body.GetBootId())
 }
 
 // statement books the stretch between the last statement on a source and this one.
 func (b *coverageBuilder) statement(ev *Event, key string, startedAt int64, state *telemetryv1.SourceState) {
 	now := &sourceMemory{
-		At: ev.BookedAt, StartedAt: startedAt, Running: state.GetRunning(), Reason: state.GetReason(),
+		At: ev.BookedAt, StartedAt: startedAt, Running: state.GetRunning(), Reason: clean(state.GetReason()),
 		Position: state.GetPosition(), Seen: state.GetSeen(), Missed: state.GetDropped() + state.GetLost(),
 		Open: map[string]*openRange{},
 	}
-	capabilities := state.GetCapabilities()
-	if len(capabilities) > maxCapabilities {
-		capabilities = capabilities[:maxCapabilities]
-	}
+	capabilities := cleanAll(state.GetCapabilities(), maxCapabilities)
 	before := b.memory.Sources[key]
 	b.memory.Sources[key] = now
 	if before == nil {
@@ -215,7 +230,7 @@ func (b *coverageBuilder) shutDown(ev *Event, last time.Time) bool {
 	if stop.IsZero() || stop.Before(last.Add(-stopSlack)) || stop.After(last.Add(stopSlack)) {
 		return false
 	}
-	if ev.Body.GetBootId() == b.memory.BootID {
+	if clean(ev.Body.GetBootId()) == b.memory.BootID {
 		return false
 	}
 	uptime := time.Duration(ev.Body.GetInterruptTime()) * 100
@@ -248,7 +263,7 @@ func (b *coverageBuilder) open(ev *Event, key, capability string, from, to time.
 }
 
 func (b *coverageBuilder) store(ev *Event, key, capability string, open *openRange) {
-	source, channel, _ := strings.Cut(key, "\x00")
+	source, channel, _ := strings.Cut(key, keySeparator)
 	b.changed[rangeKey{source, channel, capability, open.From}] = assay.CoverageRange{
 		Host: b.host, Source: source, Channel: channel, Capability: capability,
 		State: open.State, Mode: open.Mode, Grade: sourceGrade(source), Reason: open.Reason,
@@ -260,13 +275,13 @@ func (b *coverageBuilder) store(ev *Event, key, capability string, open *openRan
 // older than the open range is booked from where that begins: what is stored
 // and closed is not rewritten.
 func (b *coverageBuilder) gap(ev *Event, gap *telemetryv1.Gap) {
-	key := gap.GetSource() + "\x00" + gap.GetChannel()
+	key := sourceKey(gap.GetSource(), gap.GetChannel())
 	memory := b.memory.Sources[key]
 	if memory == nil {
 		return
 	}
 	from, to := evidence.Time(gap.GetFrom()), evidence.Time(gap.GetTo())
-	reason := gap.GetReason()
+	reason := clean(gap.GetReason())
 	if gap.GetCount() > 0 {
 		reason = fmt.Sprintf("lost %d events: %s", gap.GetCount(), reason)
 	}

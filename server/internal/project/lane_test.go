@@ -236,3 +236,28 @@ func TestRebuildGivesTheSameRows(t *testing.T) {
 		t.Errorf("%d rows, want 120", n)
 	}
 }
+
+// TestHealthIsStored goes through Postgres, which takes less than JSON does: what
+// the builder remembers must come back whatever an agent calls its sources.
+func TestHealthIsStored(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	health := func(minute int) *telemetryv1.Event {
+		state := &telemetryv1.SourceState{Source: "event_log", Channel: "Security", Running: true, Capabilities: []string{"log.security", "a\x00b"},
+			Position: uint64(100 + minute), Seen: uint64(minute)}
+		strange := &telemetryv1.SourceState{Source: "s\x00\x1fs", Channel: "c\x00\x1fc", Reason: "\x00", Capabilities: []string{"\x00"}}
+		return &telemetryv1.Event{ObservedAt: evidence.Ticks(noon.Add(time.Duration(minute) * time.Minute)), BootId: "boot\x00", Mode: telemetryv1.Mode_MODE_LIVE,
+			Body: &telemetryv1.Event_SourceHealth{SourceHealth: &telemetryv1.SourceHealth{StartedAt: 1, Sources: []*telemetryv1.SourceState{state, strange}}}}
+	}
+	for minute := range 3 {
+		l.append(intact, health(minute))
+		l.project() // by a runner that remembers nothing: the memory comes from Postgres
+	}
+	if n := l.count(`SELECT count(*) FROM quarantine`); n != 0 {
+		t.Errorf("%d batches are in quarantine", n)
+	}
+	if n := l.count(`SELECT count(*) FROM coverage_range WHERE source = 'event_log' AND channel = 'Security' AND capability = 'log.security'
+		AND state = 'covered' AND ends_at - starts_at = interval '2 minutes'`); n != 1 {
+		t.Errorf("%d ranges cover the two minutes, want 1", n)
+	}
+}

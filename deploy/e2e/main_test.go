@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// programs are the three under test, built once for the whole run.
+type programs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var built programs
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		if err := os.RemoveAll(built.dir); err != nil {
+			fmt.Fprintln(os.Stderr, "removing the programs:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// program is the path of one of the programs.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	built.once.Do(built.build)
+	if built.err != nil {
+		t.Fatalf("building the programs: %v", built.err)
+	}
+	return filepath.Join(built.dir, name)
+}
+
+func (p *programs) build() {
+	if p.dir, p.err = os.MkdirTemp("", "assay-e2e-bin-"); p.err != nil {
+		return
+	}
+	args := []string{"build", "-o", p.dir + string(filepath.Separator)}
+	if os.Getenv("ASSAY_DRILL_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./server/cmd/assay-server", "./server/cmd/assayctl", "./agent/cmd/assay-agent")...)
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.err = fmt.Errorf("%w\n%s", err, out)
+	}
+}
+
+// reduced reports whether the short form of a drill was asked for.
+func reduced(t *testing.T) bool {
+	t.Helper()
+	switch mode := os.Getenv("ASSAY_DRILL"); mode {
+	case "full":
+		return false
+	case "short":
+		return true
+	case "":
+		return testing.Short()
+	default:
+		t.Fatalf("ASSAY_DRILL is %q: it is full, short or unset", mode)
+		return false
+	}
+}

@@ -11,11 +11,11 @@ export PATH := $(CURDIR)/bin/tools:$(CURDIR)/deploy/tools/node_modules/.bin:$(PA
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
-# What the programs are asked to do, by demo and drill.
+# What the programs are asked to do, by demo, drill and bench.
 ARGS ?=
 # Further flags of go test, by test.
 TESTFLAGS ?=
-# The packages that test and bench are about.
+# The packages that test and bench-go are about.
 PKG ?= ./...
 # How long fuzz takes in all.
 FUZZTIME ?= 10m
@@ -33,7 +33,7 @@ help: ## Show this
 .PHONY: build
 build: web ## Build bin/assay-server, bin/assay-agent and bin/assayctl
 	@mkdir -p bin
-	@$(GOBUILD) -o bin/ ./server/cmd/... ./agent/cmd/...
+	@$(GOBUILD) -o bin/ ./server/cmd/assay-server ./server/cmd/assayctl ./agent/cmd/...
 
 .PHONY: web
 web: web/dist/index.html ## Build the console into web/dist
@@ -125,7 +125,14 @@ fuzz: ## Fuzz everything that parses; FUZZTIME=10m is shared out over all target
 	@deploy/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the benchmarks; PKG=./agent/evtx for one package
+bench: ## Measure speed on a Postgres that waits for the disk; ARGS='--help'
+	@deploy/setup postgres
+	@mkdir -p bin/tools
+	@go build -o bin/tools/ ./server/cmd/assay-bench
+	@exec bin/tools/assay-bench $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
 	@deploy/setup postgres
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres

@@ -34,8 +34,9 @@ var sideways = map[[2]string]string{
 	{"server/internal/ledger", "server/internal/postgres"}:    "the tree grows by comparing what is stored, in one transaction with its checkpoint",
 }
 
-// testOnly are packages that only tests import; they may import what they like.
-var testOnly = []string{"server/internal/pgtest"}
+// testOnly are packages that only tests import, and the benchmark, which is no
+// part of the product; they may import what they like.
+var testOnly = []string{"server/internal/pgtest", "server/internal/bench", "server/cmd/assay-bench"}
 
 // ImportDirection checks direct imports against the table, and that the agent's
 // and the server's insides do not know each other. Tests are free.
@@ -124,10 +125,10 @@ var confined = []struct {
 	to       []string
 	why      string
 }{
-	{"github.com/jackc/pgx", []string{"server/internal/postgres", "server/internal/pgtest", "deploy"}, "pgx stops in postgres"},
+	{"github.com/jackc/pgx", []string{"server/internal/postgres", "server/internal/pgtest", "server/internal/bench", "deploy"}, "pgx stops in postgres"},
 	{"database/sql", []string{"server/internal/postgres", "deploy"}, "SQL stops in postgres"},
 	{
-		Module + "/proto/assay/agent", []string{"server/internal/agentapi", "agent/internal/uplink", "agent/internal/enrol"},
+		Module + "/proto/assay/agent", []string{"server/internal/agentapi", "server/internal/bench", "agent/internal/uplink", "agent/internal/enrol"},
 		"messages of agent/v1 stop in agentapi, uplink and enrol",
 	},
 	{

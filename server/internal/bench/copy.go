@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/assay-audit/assay/proto/telemetry"
+)
+
+const (
+	// copyConnections is where two cores are full.
+	copyConnections = 2
+	// copyEvents is how many rows a transaction has: past the knee where the cost
+	// of a row has levelled out.
+	copyEvents = 10_000
+)
+
+// chunk is the rows of one transaction by table.
+type chunk map[string][][]any
+
+// chunks makes the rows that the projection makes of the loads, in the order in
+// which a ledger would have their batches.
+func chunks(l *loads, received time.Time) []chunk {
+	var all []chunk
+	current, n := chunk{}, 0
+	for position, d := range l.interleaved() {
+		sum := sha256.Sum256([]byte{byte(d.agent >> 8), byte(d.agent)})
+		host := [16]byte(sum[:16])
+		for ordinal, ev := range d.events {
+			table := telemetry.Of(ev)
+			if table == nil {
+				continue
+			}
+			current[table.Name] = append(current[table.Name], table.Values(telemetry.Placement{
+				HostID: host, Position: int64(position), Ordinal: int32(ordinal), ReceivedAt: received}, ev))
+			if n++; n == copyEvents {
+				all, current, n = append(all, current), chunk{}, 0
+			}
+		}
+	}
+	if n > 0 {
+		all = append(all, current)
+	}
+	return all
+}
+
+// rawCopy is the yardstick: the same rows by COPY BINARY over connections of its
+// own, with nothing else done, encoding included.
+func rawCopy(ctx context.Context, db *database, l *loads) (Ingest, error) {
+	all := chunks(l, db.cluster.now())
+	connections := make([]*pgx.Conn, copyConnections)
+	for i := range connections {
+		conn, err := pgx.Connect(ctx, db.cluster.dsn(db.name))
+		if err != nil {
+			return Ingest{}, fmt.Errorf("connecting for COPY: %w", err)
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it did is counted below
+		connections[i] = conn
+	}
+	before, err := db.cluster.usage.read(ctx, db)
+	if err != nil {
+		return Ingest{}, err
+	}
+	start := time.Now()
+	next := make(chan chunk)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(next)
+		for _, c := range all {
+			select {
+			case next <- c:
+			case <-running.Done():
+				return running.Err()
+			}
+		}
+		return nil
+	})
+	for _, conn := range connections {
+		group.Go(func() error {
+			for c := range next {
+				if err := copyChunk(running, conn, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Ingest{}, err
+	}
+	took := time.Since(start)
+	after, err := db.cluster.usage.read(ctx, db)
+	if err != nil {
+		return Ingest{}, err
+	}
+	if rows, err := typedRows(ctx, db); err != nil || rows != int64(l.typed) {
+		return Ingest{}, fmt.Errorf("copying rows: %d of %d are stored (%w)", rows, l.typed, err)
+	}
+	return newIngest(l.typed, took, after.since(before)), nil
+}
+
+func copyChunk(ctx context.Context, conn *pgx.Conn, c chunk) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var buffer []byte
+		for _, name := range slices.Sorted(maps.Keys(c)) {
+			buffer = appendRows(buffer[:0], c[name])
+			columns := strings.Join(telemetry.ByName(name).ColumnNames(), ", ")
+			_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(buffer), "COPY "+name+" ("+columns+") FROM STDIN BINARY")
+			if err != nil {
+				return fmt.Errorf("copying into %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// appendRows writes a COPY BINARY stream.
+func appendRows(b []byte, rows [][]any) []byte {
+	b = append(b, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	for _, row := range rows {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(row)))
+		for _, value := range row {
+			b = appendField(b, value)
+		}
+	}
+	return append(b, 0xff, 0xff)
+}
+
+// pgEpoch is where Postgres counts microseconds from.
+var pgEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+func appendField(b []byte, value any) []byte {
+	length := func(n int) { b = binary.BigEndian.AppendUint32(b, uint32(n)) }
+	switch v := value.(type) {
+	case nil:
+		return binary.BigEndian.AppendUint32(b, math.MaxUint32)
+	case [16]byte:
+		length(16)
+		return append(b, v[:]...)
+	case string:
+		length(len(v))
+		return append(b, v...)
+	case bool:
+		length(1)
+		if v {
+			return append(b, 1)
+		}
+		return append(b, 0)
+	case int32:
+		length(4)
+		return binary.BigEndian.AppendUint32(b, uint32(v))
+	case int64:
+		length(8)
+		return binary.BigEndian.AppendUint64(b, uint64(v))
+	case float64:
+		length(8)
+		return binary.BigEndian.AppendUint64(b, math.Float64bits(v))
+	case time.Time:
+		length(8)
+		return binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()-pgEpoch))
+	case []string:
+		return appendTexts(b, v)
+	}
+	// The registry's kinds are all above; a new one is a fault of this file.
+	panic(fmt.Sprintf("bench: no encoding of %T", value))
+}
+
+func appendTexts(b []byte, list []string) []byte {
+	const textOID = 25
+	size := 12
+	dimensions := uint32(0)
+	if len(list) > 0 {
+		size, dimensions = 20, 1
+	}
+	for _, s := range list {
+		size += 4 + len(s)
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = binary.BigEndian.AppendUint32(b, dimensions)
+	b = binary.BigEndian.AppendUint32(b, 0)
+	b = binary.BigEndian.AppendUint32(b, textOID)
+	if dimensions == 0 {
+		return b
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(list)))
+	b = binary.BigEndian.AppendUint32(b, 1)
+	for _, s := range list {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	return b
+}

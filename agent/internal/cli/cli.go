@@ -80,6 +80,7 @@ type commands struct {
 	Enrol   enrolCommand   `cmd:"" help:"Exchange a token for a certificate."`
 	Import  importCommand  `cmd:"" help:"Import exported Windows logs (.evtx, .xml)."`
 	Run     runCommand     `cmd:"" help:"Run the agent."`
+	Fleet   fleetCommand   `cmd:"" help:"Simulate many hosts, for demonstrations and load."`
 	Status  statusCommand  `cmd:"" help:"Show identity, spools and the last exchange with the server."`
 	EVTX    evtxCommand    `cmd:"" name:"evtx" help:"Look into event log files, without a server."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/assay-audit/assay/agent/internal/enrol"
 	"github.com/assay-audit/assay/agent/internal/pipeline"
+	"github.com/assay-audit/assay/agent/internal/service"
 	"github.com/assay-audit/assay/agent/internal/spool"
 	"github.com/assay-audit/assay/agent/internal/uplink"
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
@@ -27,6 +28,7 @@ type agent struct {
 	dir      string
 	log      *slog.Logger
 	identity *enrol.Identity
+	lock     *spool.Lock
 	spools   map[evidence.StreamKind]*spool.Spool
 	pipe     *pipeline.Pipeline
 	link     *uplink.Uplink
@@ -52,34 +54,38 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 	if a.identity, err = a.enrol(ctx); err != nil {
 		return nil, err
 	}
+	// Nobody runs this host's agent for itself meanwhile.
+	if a.lock, err = spool.AcquireLock(a.dir, "assay-agent fleet"); err != nil {
+		return nil, err
+	}
 	stores := map[evidence.StreamKind]pipeline.Store{}
 	for _, kind := range streams {
-		dir := filepath.Join(a.dir, "spool", kind.String())
+		dir := service.SpoolDir(a.dir, kind)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, errors.Join(fmt.Errorf("making spool: %w", err), a.closeSpools())
+			return nil, errors.Join(fmt.Errorf("making spool: %w", err), a.release())
 		}
 		s, err := spool.Open(spool.Config{
 			Dir: dir, Kind: kind, Limit: f.limit, SegmentSize: segmentSize, Sign: a.identity.Sign, Log: a.log,
 		})
 		if err != nil {
-			return nil, errors.Join(err, a.closeSpools())
+			return nil, errors.Join(err, a.release())
 		}
 		a.spools[kind], stores[kind] = s, s
 	}
 	info := a.identity.Info()
 	a.link, err = uplink.New(uplink.Config{
-		Server: info.Server, TLS: a.identity.TLS, Dial: f.cfg.Dial, Spools: a.spools, StateFile: filepath.Join(a.dir, "uplink.json"),
+		Server: info.Server, TLS: a.identity.TLS, Dial: f.cfg.Dial, Spools: a.spools, StateFile: service.UplinkFile(a.dir),
 		AgentID: info.AgentID, LedgerKey: info.LedgerKey, AgentVersion: f.cfg.AgentVersion, Log: a.log, Now: f.cfg.Now,
 		Welcomed: a.welcomed, Acked: a.wake,
 	})
 	if err != nil {
-		return nil, errors.Join(err, a.closeSpools())
+		return nil, errors.Join(err, a.release())
 	}
 	a.pipe, err = pipeline.New(pipeline.Config{
 		Stores: stores, Encoder: f.encoder, Log: a.log, Now: f.cfg.Now, AgentVersion: f.cfg.AgentVersion, QuietLinger: quietLinger,
 	})
 	if err != nil {
-		return nil, errors.Join(err, a.closeSpools())
+		return nil, errors.Join(err, a.release())
 	}
 	return a, nil
 }
@@ -204,15 +210,16 @@ func (a *agent) close() error {
 	if a.disconnect != nil {
 		err = errors.Join(err, a.disconnect())
 	}
-	return errors.Join(err, a.closeSpools())
+	return errors.Join(err, a.release())
 }
 
-func (a *agent) closeSpools() error {
+// release closes the spools and gives the directory back.
+func (a *agent) release() error {
 	var err error
 	for _, s := range a.spools {
 		err = errors.Join(err, s.Close())
 	}
-	return err
+	return errors.Join(err, a.lock.Release())
 }
 
 // positions are the least and the newest position that the spools hold of a

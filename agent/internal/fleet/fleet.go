@@ -51,6 +51,9 @@ type Config struct {
 	Log          *slog.Logger
 	// Progress gets a line for people now and then; nil: nobody.
 	Progress io.Writer
+	// Backfilled is told once that the past of all hosts is committed, and how
+	// many events it had; nil: nobody.
+	Backfilled func(events uint64)
 	// Dial connects to the server; nil: TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -94,7 +97,6 @@ func Run(ctx context.Context, cfg Config) error {
 		})
 	}
 	err = g.Wait()
-	f.progress.say(f.cfg.Now(), true)
 	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
 		return nil
 	}
@@ -115,7 +117,7 @@ func prepare(ctx context.Context, cfg Config) (*fleet, func(), error) {
 	}
 	f := &fleet{
 		cfg: cfg, limit: spoolLimit, slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
-		progress: progress{to: cfg.Progress, hosts: cfg.Hosts},
+		progress: progress{to: cfg.Progress, hosts: cfg.Hosts, backfilled: cfg.Backfilled},
 	}
 	release := func() { _ = lock.Release() }
 	if f.timeline, err = loadTimeline(filepath.Join(cfg.Dir, "fleet.json"), cfg); err != nil {
@@ -171,14 +173,14 @@ func (c *Config) token(role Role) string {
 // progress tells people how far a fleet is. Its methods may be called by any
 // goroutine.
 type progress struct {
-	to    io.Writer
-	hosts int
+	to         io.Writer
+	hosts      int
+	backfilled func(events uint64)
 
 	mu     sync.Mutex
 	done   int
 	events uint64
 	said   time.Time
-	last   string
 }
 
 const progressEvery = time.Second
@@ -192,23 +194,23 @@ func (p *progress) sent(n uint64) {
 func (p *progress) finished(now time.Time) {
 	p.mu.Lock()
 	p.done++
+	all, events := p.done == p.hosts, p.events
 	p.mu.Unlock()
-	p.say(now, p.done == p.hosts)
+	p.say(now, all)
+	if all && p.backfilled != nil {
+		p.backfilled(events)
+	}
 }
 
-// say writes a line unless one was written a moment ago, and never the same one
-// twice.
+// say writes a line unless one was written a moment ago.
 func (p *progress) say(now time.Time, always bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.to == nil || !always && now.Sub(p.said) < progressEvery {
 		return
 	}
-	line := fmt.Sprintf("fleet: %d of %d hosts sent their backfill, %s events", p.done, p.hosts, grouped(p.events))
-	if line != p.last {
-		p.said, p.last = now, line
-		_, _ = fmt.Fprintln(p.to, line)
-	}
+	p.said = now
+	_, _ = fmt.Fprintf(p.to, "fleet: %d of %d hosts sent their backfill, %s events\n", p.done, p.hosts, grouped(p.events))
 }
 
 // grouped writes 143210 as 143,210.

@@ -108,10 +108,11 @@ func (c *statusCommand) gather(e *env) (*statusReport, error) {
 
 func newStreamReport(kind evidence.StreamKind, s *spool.Stats) streamReport {
 	r := streamReport{
-		Kind: kind.String(), Epoch: s.Epoch, Head: s.Number, Hash: s.Hash.String(), Committed: s.Committed,
+		Kind: kind.String(), Head: s.Number, Hash: s.Hash.String(), Committed: s.Committed,
 		Unsent: s.Unsent, Safe: s.Safe, Covered: s.Covered, LastAck: s.CommittedAt, Bytes: s.Bytes, Segments: s.Segments, Losses: s.Losses,
 	}
 	if s.Granted {
+		r.Epoch = s.Epoch
 		r.Stream = evidence.ID(s.Stream).String()
 	}
 	return r

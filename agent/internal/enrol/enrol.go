@@ -111,7 +111,10 @@ func call[T any](ctx context.Context, server string, config *tls.Config, dial fu
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	response, err := do(ctx, agentv1.NewEnrolmentServiceClient(conn))
-	return response, errors.Join(err, conn.Close())
+	if closing := conn.Close(); err == nil {
+		err = closing
+	}
+	return response, err
 }
 
 // pinCheck authenticates a server whose root is known by its hash alone.

@@ -107,7 +107,7 @@ func pinnedPool(caHash string, chain [][]byte) (*x509.CertPool, error) {
 func ParseCAHash(text string) (string, error) {
 	clean := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(text), "sha256:"), ":", ""))
 	if b, err := hex.DecodeString(clean); err != nil || len(b) != sha256.Size {
-		return "", fmt.Errorf("CA hash %q is not a SHA-256 in hex (64 digits); the server prints it: assay-server ca", text)
+		return "", fmt.Errorf("CA hash %q is not a SHA-256 in hex (64 digits); assay-server init and serve print it", text)
 	}
 	return clean, nil
 }

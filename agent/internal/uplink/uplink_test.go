@@ -113,7 +113,7 @@ func (h *host) start() {
 	cfg := uplink.Config{
 		Server: h.server.Address, TLS: h.id.TLS, Spools: h.spools, StateFile: filepath.Join(h.dir, "uplink.json"),
 		AgentID: h.id.Info().AgentID, LedgerKey: h.id.Info().LedgerKey, AgentVersion: "test", BootID: "boot",
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Upkeep: 5 * time.Millisecond,
 		CheckpointMin: time.Hour, CheckpointMax: time.Hour, AckTimeout: time.Second,
 		LedgerForked: func(string) { h.forks.Add(1) },

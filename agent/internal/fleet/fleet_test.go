@@ -337,3 +337,19 @@ func BenchmarkRecords(b *testing.B) {
 	for range Records(7, 3, testStart, b.N) {
 	}
 }
+
+// BenchmarkBackfill is the demonstration's first start: 25 hosts, 48 hours.
+func BenchmarkBackfill(b *testing.B) {
+	for range b.N {
+		c := &clock{}
+		s := servertest.New(b, c.now)
+		cfg := Config{
+			Dir: filepath.Join(b.TempDir(), "fleet"), Server: s.Address, CAHash: s.CAHash, Token: servertest.Token, Hosts: fleetSize, Seed: 7,
+			AgentVersion: "test", Now: c.now, Log: slog.New(slog.DiscardHandler),
+			Backfilled: func(events uint64) { b.ReportMetric(float64(events), "events") },
+		}
+		if err := Run(b.Context(), cfg); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -163,13 +163,7 @@ func (p *player) live(ctx context.Context) error {
 		case !p.machine.state.Off && !p.machine.silent(start):
 			// Its last minute: the shutdown is still sent.
 		case p.disconnect != nil:
-			if err := p.pipe.Flush(ctx); err != nil {
-				return err
-			}
-			if err := p.committed(ctx); err != nil {
-				return err
-			}
-			if err := p.disconnect(); err != nil {
+			if err := p.leave(ctx); err != nil {
 				return err
 			}
 		}
@@ -181,6 +175,23 @@ func (p *player) live(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// goodbye is how long a host that is switched off waits for the server.
+const goodbye = 30 * time.Second
+
+// leave ends the connection of a host that is off. What is not committed by
+// then is sent when it is on again.
+func (p *player) leave(ctx context.Context) error {
+	if err := p.pipe.Flush(ctx); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	if err := p.committed(patience); err != nil && patience.Err() == nil {
+		return err
+	}
+	return p.disconnect()
 }
 
 // wait waits until t.

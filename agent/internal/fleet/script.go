@@ -17,7 +17,7 @@ type Step struct {
 	// What it is, in one line.
 	What string
 	// Check is the id of the check that must fail by it, "" for what only looks
-	// like a violation.
+	// like a violation. A silence fails log.gap and agent.alive both.
 	Check string
 
 	act act

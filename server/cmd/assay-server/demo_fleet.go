@@ -156,6 +156,12 @@ func (d *demo) approveDevices(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking the fleet for its devices: %w", err)
 	}
+	// The folders whose changes must be seen: only the organisation can say them.
+	if _, err := d.db.ChangePolicy(ctx, assay.PolicyChange{
+		Kind: assay.PolicyParameter, Name: "fim.live/paths", Values: []string{`C:\Windows\System32`, `C:\Program Files`}, By: operator,
+	}); err != nil {
+		return err
+	}
 	_, err = d.db.ChangePolicy(ctx, assay.PolicyChange{
 		Kind: assay.PolicyList, Name: deviceList, Values: strings.Split(strings.TrimSpace(string(out)), "\n"), Owner: "demonstration", By: operator,
 		From: d.env.now().UTC().AddDate(-1, 0, 0).Truncate(time.Second),

@@ -41,6 +41,7 @@ type host struct {
 	forks  atomic.Int32
 	change func(*uplink.Config)
 
+	uplink *uplink.Uplink
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -115,7 +116,7 @@ func (h *host) start() {
 		AgentID: h.id.Info().AgentID, LedgerKey: h.id.Info().LedgerKey, AgentVersion: "test", BootID: "boot",
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Upkeep: 5 * time.Millisecond,
-		CheckpointMin: time.Hour, CheckpointMax: time.Hour, AckTimeout: time.Second,
+		CheckpointMin: time.Hour, CheckpointMax: time.Hour,
 		LedgerForked: func(string) { h.forks.Add(1) },
 		Acked: func(evidence.StreamKind) {
 			select {
@@ -131,6 +132,7 @@ func (h *host) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.uplink = u
 	ctx, cancel := context.WithCancel(h.t.Context())
 	h.cancel, h.done = cancel, make(chan error, 1)
 	go func() { h.done <- u.Run(ctx) }()
@@ -300,6 +302,7 @@ func TestResend(t *testing.T) {
 		return nil
 	}
 	h := newHost(t, s)
+	h.change = impatient
 	h.append(evidence.Bulk, 1, 40)
 	h.start()
 	h.drained()
@@ -333,11 +336,15 @@ func TestReplayedAndForeignAcks(t *testing.T) {
 		return nil
 	}
 	h := newHost(t, s)
+	h.change = impatient
 	h.append(evidence.Bulk, 1, 30)
 	h.start()
 	h.drained()
 	h.check(evidence.Bulk, sequence(1, 30))
 }
+
+// impatient gives up soon where an answer never comes.
+func impatient(c *uplink.Config) { c.AckTimeout = time.Second }
 
 func copyDir(t *testing.T, from, to string) {
 	t.Helper()
@@ -399,6 +406,8 @@ func TestForkWhileConnected(t *testing.T) {
 	h.start()
 	clone.start()
 	t.Cleanup(clone.stop)
+	// Both know the same head: only so do they contradict each other later.
+	h.until("both are connected", func() bool { return h.uplink.Status().Connected && clone.uplink.Status().Connected })
 	h.append(evidence.Bulk, 6, 9)
 	h.drained()
 	clone.append(evidence.Bulk, 206, 208)
@@ -647,6 +656,9 @@ func TestSlowServerAndWindow(t *testing.T) {
 	var inflight, most atomic.Int32
 	gate := make(chan struct{}, 1)
 	s.Received = func(r *agentv1.ConnectRequest) error {
+		if r.GetHello() != nil {
+			inflight.Store(0)
+		}
 		if r.GetBatch() != nil {
 			if n := inflight.Add(1); n > most.Load() {
 				most.Store(n)

@@ -325,19 +325,20 @@ func TestAgentsAreNoted(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	c := h.connect(t, h.enrol(t))
-	for {
+	h.until(t, func() bool {
 		agent, err := h.store.Agent(t.Context(), c.agent.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !agent.LastSeenAt.IsZero() {
-			if agent.LastAddress != "127.0.0.1" || agent.Version != "1.2.3" {
-				t.Errorf("noted %+v", agent)
-			}
-			return
+		if agent.LastSeenAt.IsZero() {
+			h.clock.advance(time.Minute) // notes are made once a minute
+			return false
 		}
-		h.clock.advance(time.Minute) // notes are made once a minute
-	}
+		if agent.LastAddress != "127.0.0.1" || agent.Version != "1.2.3" {
+			t.Errorf("noted %+v", agent)
+		}
+		return true
+	})
 }
 
 func TestCheckpoint(t *testing.T) {

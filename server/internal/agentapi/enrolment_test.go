@@ -251,6 +251,20 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
+func TestAgentLimit(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(cfg *agentapi.Config) { cfg.AgentBurst, cfg.AgentPerMinute = 2, 1 })
+	agent := h.enrol(t)
+	h.connect(t, agent)
+	h.connect(t, agent)
+	if _, err := h.tryConnect(t, agent); codeOf(err) != codes.ResourceExhausted {
+		t.Errorf("a third stream at once: %v", err)
+	}
+	h.connect(t, h.enrol(t)) // another agent is not hindered
+	h.clock.advance(time.Minute)
+	h.connect(t, agent)
+}
+
 // Every method of every service is in the table, or is refused to everyone.
 func TestEveryMethodHasARequirement(t *testing.T) {
 	t.Parallel()

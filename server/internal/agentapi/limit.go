@@ -25,57 +25,63 @@ func (b *bucket) take(now time.Time, burst, perSecond float64) bool {
 	return true
 }
 
-// maxBuckets bounds the addresses that are remembered. Beyond it new ones share
+// maxBuckets bounds the callers that are remembered. Beyond it new ones share
 // what is left: they wait, the server does not grow.
 const maxBuckets = 65_536
 
-// limiter limits by address: one of IPv4, a /64 of IPv6.
-type limiter struct {
+// limiter limits each caller for itself.
+type limiter[K comparable] struct {
 	burst, perSecond float64
 
 	mu      sync.Mutex
-	buckets map[netip.Addr]*bucket // under mu
-	swept   time.Time              // under mu
+	buckets map[K]*bucket // under mu
+	swept   time.Time     // under mu
 }
 
-func newLimiter(burst, perSecond float64) *limiter {
-	return &limiter{burst: burst, perSecond: perSecond, buckets: map[netip.Addr]*bucket{}}
+func newLimiter[K comparable](burst, perMinute int) *limiter[K] {
+	return &limiter[K]{burst: float64(burst), perSecond: float64(perMinute) / 60, buckets: map[K]*bucket{}}
 }
 
-func (l *limiter) allow(address netip.Addr, now time.Time) bool {
+// neighbourhood is what is limited as one address: one of IPv4, a /64 of IPv6.
+func neighbourhood(address netip.Addr) netip.Addr {
 	if address.Is6() {
 		if prefix, err := address.Prefix(64); err == nil {
-			address = prefix.Addr()
+			return prefix.Addr()
 		}
 	}
+	return address
+}
+
+func (l *limiter[K]) allow(key K, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sweep(now)
-	b := l.buckets[address]
+	b := l.buckets[key]
 	if b == nil {
 		if len(l.buckets) >= maxBuckets {
-			address = netip.Addr{} // the one that is shared
-			b = l.buckets[address]
+			var shared K
+			key = shared
+			b = l.buckets[key]
 		}
 		if b == nil {
 			b = &bucket{tokens: l.burst, at: now}
-			l.buckets[address] = b
+			l.buckets[key] = b
 		}
 	}
 	return b.take(now, l.burst, l.perSecond)
 }
 
 // sweep forgets, at most once in the time that an empty bucket takes to fill,
-// the addresses whose buckets are full: forgetting changes nothing for them.
-func (l *limiter) sweep(now time.Time) {
+// the callers whose buckets are full: forgetting changes nothing for them.
+func (l *limiter[K]) sweep(now time.Time) {
 	full := time.Duration(l.burst / l.perSecond * float64(time.Second))
 	if now.Sub(l.swept) < full {
 		return
 	}
 	l.swept = now
-	for address, b := range l.buckets {
+	for key, b := range l.buckets {
 		if now.Sub(b.at) >= full {
-			delete(l.buckets, address)
+			delete(l.buckets, key)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (s *Server) admit(ctx context.Context, method string) (context.Context, err
 	var err error
 	switch requirements(method) {
 	case addressed:
-		if !s.addresses.allow(c.address, s.cfg.Now()) {
+		if !s.addresses.allow(neighbourhood(c.address), s.cfg.Now()) {
 			s.metrics.refused("rate")
 			err = assay.Errorf(assay.Limited, "too many requests from this address: try again later")
 		}
@@ -86,6 +86,11 @@ func (s *Server) identify(ctx context.Context, c *caller) error {
 	id, err := ca.AgentOf(leaf)
 	if err != nil {
 		return err
+	}
+	// Limited by the certificate's word, before the database is asked.
+	if !s.agents.allow(id, s.cfg.Now()) {
+		s.metrics.refused("rate")
+		return assay.Errorf(assay.Limited, "too many streams of this agent: try again later")
 	}
 	c.serial, c.notAfter = ca.SerialBytes(leaf.SerialNumber), leaf.NotAfter
 	c.agent, err = s.cfg.Store.AgentByCertificate(ctx, c.serial, leaf.Raw)

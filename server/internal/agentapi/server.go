@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -60,6 +61,9 @@ type Config struct {
 	// AddressBurst is how many enrolments and renewals an address may make at
 	// once; it may make AddressPerMinute more each minute. 0: 60 and 60.
 	AddressBurst, AddressPerMinute int
+	// AgentBurst is how many streams an agent may open one after the other; it
+	// may open AgentPerMinute more each minute. 0: 60 and 60.
+	AgentBurst, AgentPerMinute int
 }
 
 // Server is the agents' API.
@@ -69,7 +73,8 @@ type Server struct {
 
 	cfg       Config
 	metrics   *metrics
-	addresses *limiter
+	addresses *limiter[netip.Addr]
+	agents    *limiter[assay.AgentID]
 	// memory counts the bytes of all batches that are received and not settled.
 	memory  *semaphore.Weighted
 	writers []*writer
@@ -92,6 +97,8 @@ func New(cfg Config) (*Server, error) {
 	cfg.DrainWait = cmp.Or(cfg.DrainWait, 10*time.Second)
 	cfg.AddressBurst = cmp.Or(cfg.AddressBurst, 60)
 	cfg.AddressPerMinute = cmp.Or(cfg.AddressPerMinute, 60)
+	cfg.AgentBurst = cmp.Or(cfg.AgentBurst, 60)
+	cfg.AgentPerMinute = cmp.Or(cfg.AgentPerMinute, 60)
 	if minimum := int64(cfg.Limits.MaxPayload) * 4; cfg.QueueBytes < minimum {
 		return nil, fmt.Errorf("creating agent server: a queue of %d bytes, at least %d", cfg.QueueBytes, minimum)
 	}
@@ -100,7 +107,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, metrics: m, addresses: newLimiter(float64(cfg.AddressBurst), float64(cfg.AddressPerMinute)/60),
+		cfg: cfg, metrics: m, addresses: newLimiter[netip.Addr](cfg.AddressBurst, cfg.AddressPerMinute),
+		agents:   newLimiter[assay.AgentID](cfg.AgentBurst, cfg.AgentPerMinute),
 		memory:   semaphore.NewWeighted(cfg.QueueBytes),
 		sessions: map[assay.AgentID]*session{},
 	}

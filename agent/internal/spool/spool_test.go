@@ -616,6 +616,34 @@ func TestRechainAfterRestore(t *testing.T) {
 	}
 }
 
+// A server that went back takes back what it said of later batches.
+func TestRestoredTakesBackSafety(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t.TempDir())
+	s := mustOpen(t, cfg)
+	if err := s.Rechain(grant(1, 0), From{}); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, 1, 12)
+	h := s.Head()
+	if err := errors.Join(s.Committed(h.Stream, 1, 12, h.Hash, 1, 1), s.Covered(h.Stream, 1, 12, h.Hash)); err != nil {
+		t.Fatal(err)
+	}
+	s.Safe(h.Stream, 1, 12)
+	s.Restored(5)
+	if _, err := s.Reclaim(time.Unix(0, 0), 0); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Cursor(5)
+	if err != nil {
+		t.Fatalf("batches behind 5 were deleted although the server no longer has them: %v", err)
+	}
+	_ = c.Close()
+	if st := s.Stats(); st.Unsent != 7 || st.Safe != 5 || st.Covered != 5 {
+		t.Fatalf("stats %+v", st)
+	}
+}
+
 func TestLockNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -628,8 +656,14 @@ func TestLockNamesItsHolder(t *testing.T) {
 	if !errors.As(err, &inUse) || !strings.Contains(err.Error(), fmt.Sprintf("assay-agent run (process %d)", os.Getpid())) {
 		t.Fatalf("second lock: %v", err)
 	}
+	if holder, err := Holder(dir); err != nil || !strings.HasPrefix(holder, "assay-agent run (process") {
+		t.Fatalf("holder %q, %v", holder, err)
+	}
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
+	}
+	if holder, err := Holder(dir); err != nil || holder != "" {
+		t.Fatalf("after release: holder %q, %v", holder, err)
 	}
 	l, err = AcquireLock(dir, "again")
 	if err != nil {

@@ -23,20 +23,41 @@ func (w *world) enrolArgs(dir, tokenFile string) []string {
 	return []string{"enrol", "--dir", dir, "--server", w.server.agents, "--ca-hash", w.caHash, "--token-file", tokenFile}
 }
 
-// startImport imports files and folders as a user would: the command ends when
-// all of it is committed.
-func (a *agent) startImport(t *testing.T, paths ...string) *child {
-	t.Helper()
-	return start(t, "assay-agent", append([]string{"import", "--dir", a.dir}, paths...)...)
+// importing is an import under way.
+type importing struct{ *child }
+
+// imported is what an import says of itself.
+type imported struct {
+	Files, Known, Failed int
+	Records, New         int64
+	Unsent               int64 `json:"unsent_batches"`
+	Complete             bool
+	Results              []struct {
+		File       string
+		Records    int64
+		Unreadable int64
+		Error      string
+	}
 }
 
-// importAll imports and waits for the end, which must be good.
-func (a *agent) importAll(t *testing.T, paths ...string) result {
+// startImport imports files and folders as a user would: the command ends when
+// all of it is committed.
+func (a *agent) startImport(t *testing.T, paths ...string) importing {
 	t.Helper()
-	c := a.startImport(t, paths...)
-	r := result{c.wait(t, patiently), c.stdout.String(), c.stderr.String()}
-	if r.code != 0 {
-		t.Fatalf("assay-agent import: %s", r)
+	return importing{start(t, "assay-agent", append([]string{"import", "--dir=" + a.dir, "--json"}, paths...)...)}
+}
+
+// result is what the import came to, which must be complete. Damaged files, if
+// they are expected, are exit code 1.
+func (i importing) result(t *testing.T, code int) imported {
+	t.Helper()
+	if got := i.wait(t, patiently); got != code {
+		t.Fatalf("the import ended with exit code %d, want %d", got, code)
+	}
+	var r imported
+	decode(t, i.stdout.String(), &r)
+	if !r.Complete || r.Unsent != 0 {
+		t.Fatalf("the import ended well and is not complete: %+v", r)
 	}
 	return r
 }

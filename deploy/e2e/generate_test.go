@@ -17,12 +17,12 @@ type eventKey struct {
 	EventID           int64
 }
 
-// logs are generated event logs, and what is in them.
+// logs are generated event logs, a folder for each computer, and what is in them.
 type logs struct {
-	dir   string
-	files int
-	total int64
-	count map[eventKey]int64
+	folders []string
+	files   int
+	total   int64
+	count   map[eventKey]int64
 }
 
 // shape is one kind of record of a channel.
@@ -45,16 +45,18 @@ const (
 // about that many records in all. The same call gives the same bytes.
 func generate(t *testing.T, dir string, computers int, records int64) *logs {
 	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	made := &logs{dir: dir, count: map[eventKey]int64{}}
+	made := &logs{count: map[eventKey]int64{}}
 	each := int(records)/(computers*len(channels())) + 1
 	for c := range computers {
 		computer := fmt.Sprintf("DRILL-%02d.corp.example", c+1)
+		folder := filepath.Join(dir, computer)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		made.folders = append(made.folders, folder)
 		for i, ch := range channels() {
 			seed := uint64(c*100 + i)
-			name := filepath.Join(dir, fmt.Sprintf("%02d-%d.evtx", c+1, i+1))
+			name := filepath.Join(folder, fmt.Sprintf("%d.evtx", i+1))
 			if err := os.WriteFile(name, made.log(computer, ch, rand.New(rand.NewPCG(seed, 7)), each), 0o644); err != nil {
 				t.Fatal(err)
 			}

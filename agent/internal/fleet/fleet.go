@@ -58,12 +58,17 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// spoolLimit bounds each of a host's spools, in bytes. A day of a simulated
-// host is about one MiB, and the server says when it may be deleted.
+// spoolLimit bounds each of a host's spools, in bytes, for each busy two days of
+// its past, which take about a hundredth of it: the past must fit, since the
+// server may say a day later that it can be deleted.
 const (
 	spoolLimit  = 64 << 20
 	segmentSize = 1 << 20
 )
+
+func (t *timeline) spoolLimit() int64 {
+	return spoolLimit * int64(1+t.Rate*t.Backfill.Hours()/48)
+}
 
 // fleet is what its hosts share.
 type fleet struct {
@@ -116,7 +121,7 @@ func prepare(ctx context.Context, cfg Config) (*fleet, func(), error) {
 		return nil, nil, err
 	}
 	f := &fleet{
-		cfg: cfg, limit: spoolLimit, slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
+		cfg: cfg, slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		progress: progress{to: cfg.Progress, hosts: cfg.Hosts, backfilled: cfg.Backfilled},
 	}
 	release := func() { _ = lock.Release() }
@@ -124,6 +129,7 @@ func prepare(ctx context.Context, cfg Config) (*fleet, func(), error) {
 		release()
 		return nil, nil, err
 	}
+	f.limit = f.timeline.spoolLimit()
 	if f.encoder, err = pipeline.NewEncoder(runtime.GOMAXPROCS(0)); err != nil {
 		release()
 		return nil, nil, err

@@ -50,13 +50,15 @@ func (f *fleet) host(ctx context.Context, h *Host) (err error) {
 	}()
 	p, err := newPlayer(a)
 	if err == nil {
-		a.connect(ctx)
 		err = p.catchUp(ctx)
 	}
 	f.slots.Release(1)
 	if err != nil {
 		return err
 	}
+	// Only now: a past that arrives in pieces looks, in between, like a host that
+	// fell silent where the piece ends.
+	a.connect(ctx)
 	if err := a.committed(ctx); err != nil {
 		return err
 	}

@@ -73,8 +73,10 @@ func (t *Table) AppendValues(row []any, p Placement, ev *telemetryv1.Event) []an
 }
 
 // ObservedAt is the event's time as tables hold it.
-func ObservedAt(ev *telemetryv1.Event) time.Time {
-	at := evidence.Time(ev.GetObservedAt())
+func ObservedAt(ev *telemetryv1.Event) time.Time { return boundedTime(ev.GetObservedAt()) }
+
+func boundedTime(ticks int64) time.Time {
+	at := evidence.Time(ticks)
 	switch {
 	case at.Before(earliest):
 		return earliest

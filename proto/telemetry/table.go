@@ -70,6 +70,18 @@ type Table struct {
 
 	body   protoreflect.FieldDescriptor   // the field of Event that holds the message
 	fields []protoreflect.FieldDescriptor // of the columns after the common ones
+	plain  []plainField                   // the same, as they are read from bytes
+	// byNumber finds the index of a field in them, plus 1, by its number.
+	byNumber []uint8
+}
+
+// columnOf is the index among the columns after the common ones of the field of
+// that number.
+func (t *Table) columnOf(number uint64) (at int, ok bool) {
+	if number >= uint64(len(t.byNumber)) || t.byNumber[number] == 0 {
+		return 0, false
+	}
+	return int(t.byNumber[number]) - 1, true
 }
 
 // commonColumns begin every table, in this order.
@@ -95,6 +107,12 @@ type registry struct {
 	// byBody finds the table by the Go type of the oneof's wrapper, which
 	// costs a map look-up where protobuf reflection would allocate.
 	byBody map[reflect.Type]*Table
+	// byNumber finds the table by the number of the body's field in Event;
+	// untabled are the numbers of bodies that no table holds.
+	byNumber []*Table
+	untabled map[uint64]bool
+
+	sources, grades, modes []string // their texts by number
 }
 
 var load = sync.OnceValue(build)
@@ -116,15 +134,24 @@ func Of(ev *telemetryv1.Event) *Table {
 }
 
 func build() *registry {
-	r := &registry{byName: map[string]*Table{}, byBody: map[reflect.Type]*Table{}}
+	r := &registry{byName: map[string]*Table{}, byBody: map[reflect.Type]*Table{}, untabled: map[uint64]bool{}}
+	r.sources = labels(len(telemetryv1.Source_name), SourceName)
+	r.grades = labels(len(telemetryv1.Grade_name), GradeName)
+	r.modes = labels(len(telemetryv1.Mode_name), ModeName)
 	bodies := (&telemetryv1.Event{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	for i := range bodies.Len() {
 		body := bodies.Get(i)
 		options, _ := proto.GetExtension(body.Message().Options(), telemetryv1.E_Table).(*telemetryv1.TableOptions)
+		number := int(body.Number())
 		if options.GetName() == "" {
+			r.untabled[uint64(number)] = true
 			continue
 		}
 		t := newTable(body, options)
+		if grow := number + 1 - len(r.byNumber); grow > 0 {
+			r.byNumber = append(r.byNumber, make([]*Table, grow)...)
+		}
+		r.byNumber[number] = t
 		r.tables = append(r.tables, t)
 		r.byName[t.Name] = t
 		r.byBody[wrapperType(body)] = t
@@ -157,6 +184,12 @@ func newTable(body protoreflect.FieldDescriptor, options *telemetryv1.TableOptio
 			Nullable:    field.HasPresence(),
 			Description: descriptions[string(message.Name())+"."+string(field.Name())],
 		})
+		t.plain = append(t.plain, newPlainField(&t.Columns[len(t.Columns)-1], field))
+		number := int(field.Number())
+		if grow := number + 1 - len(t.byNumber); grow > 0 {
+			t.byNumber = append(t.byNumber, make([]uint8, grow)...)
+		}
+		t.byNumber[number] = uint8(len(t.plain))
 	}
 	return t
 }

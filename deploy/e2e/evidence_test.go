@@ -213,11 +213,11 @@ func (w *world) verifyLedger(t *testing.T) (code int, report verification) {
 	return r.code, report
 }
 
+// verification is what assayctl ledger verify says.
 type verification struct {
-	Good     bool
-	Problems []string
-	Batches  string
-	Events   string
+	Good            bool
+	Problems        []string
+	Batches, Events int64 `json:",string"`
 }
 
 // mustVerify verifies the ledger, which must be good.

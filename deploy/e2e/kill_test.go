@@ -43,7 +43,7 @@ func TestNothingLostNothingDoubled(t *testing.T) {
 	}
 	w.nothingAside(t)
 	report := w.mustVerify(t)
-	t.Logf("%d records in %d batches; verified %s batches, %s events", made.total, got.batches, report.Batches, report.Events)
+	t.Logf("%d records in %d batches; verified %d batches, %d events", made.total, got.batches, report.Batches, report.Events)
 
 	if once := a.startImport(t, made.folders...).result(t, 0); once.New != 0 || once.Known != made.files {
 		t.Errorf("importing the same files once more took %d records as new and knew %d of %d files", once.New, once.Known, made.files)

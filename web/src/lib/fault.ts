@@ -17,7 +17,7 @@ const words: Partial<Record<Code, readonly [title: string, advice: string]>> = {
   [Code.Unauthenticated]: ["You are signed out", "Sign in again; you will come back here."],
   [Code.ResourceExhausted]: ["Too many questions at once", "Wait a few seconds and try again, or narrow the filter."],
   [Code.DeadlineExceeded]: ["The answer took too long", "Narrow the time range or the filter and try again."],
-  [Code.Unavailable]: ["The server cannot be reached", "Check that assay-server and its database run, then try again."],
+  [Code.Unavailable]: ["The server cannot answer now", "Try again in a minute. If it stays so, check that assay-server and its database are well."],
   [Code.Unimplemented]: ["This server does not know this question", "The console may be newer than the server: update the server."],
   [Code.Canceled]: ["The question was withdrawn", "Try again."],
   [Code.Aborted]: ["Somebody else changed this at the same time", "Look at it afresh and try again."],
@@ -27,9 +27,10 @@ const words: Partial<Record<Code, readonly [title: string, advice: string]>> = {
 export function describeFault(thrown: unknown): Fault {
   const error = ConnectError.from(thrown);
   const known = words[error.code];
+  // No answer at all: fetch itself failed.
   const network = thrown instanceof TypeError || error.cause instanceof TypeError;
   const [title, advice] = network
-    ? (words[Code.Unavailable] ?? ["", ""])
+    ? ["The server cannot be reached", "Check the network, and that assay-server runs; then try again."]
     : (known ?? ["The server failed to answer", "Try again. If it happens again, look at the server's log at this time."]);
   const detail = error.rawMessage.trim();
   return { title, advice, detail: detail === "" || network ? undefined : detail };

@@ -63,7 +63,7 @@ describe("a broken server", () => {
       await page.goto(address);
       const alert = page.getByRole("alert").first();
       await alert.waitFor();
-      expect(await alert.textContent(), address).toContain("The server cannot be reached");
+      expect(await alert.textContent(), address).toContain("The server cannot answer now");
       expect(await alert.textContent()).toContain("connection refused");
       expect(await alert.getByRole("button", { name: "Try again" }).count()).toBe(1);
       expect(await axe(page), address).toEqual([]);

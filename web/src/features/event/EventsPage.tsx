@@ -91,7 +91,17 @@ function timeCell(type: string, text: string): ReactNode {
   return date === undefined ? undefined : <Time at={date} />;
 }
 
+// Columns that every table has and that say nothing of what happened: last, and hidden until chosen.
+const common = ["host_id", "position", "ordinal", "received_at", "source", "grade", "mode", "record_id", "channel", "provider", "event_id", "rule_name"];
+// What tells the records of a table without columns of its own apart.
+const telling = ["channel", "event_id", "provider"];
+const shownAtFirst = 7;
+
 function columnsFor(table: Table | undefined): Column<Row>[] {
+  const all = (table?.columns ?? []).filter((column) => column.name !== "host_name");
+  const own = all.filter((column) => !common.includes(column.name));
+  const first = [...own, ...all.filter((column) => own.length < 3 && telling.includes(column.name))].slice(0, shownAtFirst);
+  const ordered = [...first, ...own.filter((column) => !first.includes(column)), ...all.filter((column) => !first.includes(column) && !own.includes(column))];
   const value = (row: Row, name: string): string => row.event.values[row.columns.indexOf(name)] ?? "";
   return [
     {
@@ -102,15 +112,15 @@ function columnsFor(table: Table | undefined): Column<Row>[] {
       cell: (row) => (row.event.ref === undefined ? "–" : <EventLink of={row.event.ref} />),
     },
     { id: "host_name", header: "host_name", width: "minmax(9rem, 0.8fr)", value: (row) => row.event.hostName, cell: (row) => <Raw text={row.event.hostName} line /> },
-    ...(table?.columns ?? [])
-      .filter((column) => column.name !== "host_name")
-      .map((column, i): Column<Row> => ({
+    ...ordered.map(
+      (column): Column<Row> => ({
         id: column.name,
         header: column.name,
-        width: column.type.startsWith("int") ? "minmax(5rem, max-content)" : column.type.startsWith("time") ? "minmax(12.5rem, max-content)" : "minmax(9rem, 1fr)",
-        off: i >= 7,
+        width: /int|double|boolean/.test(column.type) ? "minmax(5rem, max-content)" : /^time/.test(column.type) ? "minmax(12.5rem, max-content)" : "minmax(9rem, 1fr)",
+        off: !first.includes(column),
         value: (row) => value(row, column.name),
         cell: (row) => timeCell(column.type, value(row, column.name)) ?? (value(row, column.name) === "" ? <span className="dim">–</span> : <Raw text={value(row, column.name)} line />),
-      })),
+      }),
+    ),
   ];
 }

@@ -1,8 +1,9 @@
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo, type ReactNode } from "react";
 import type { Finding } from "../../gen/assay/console/v1/finding_pb";
 import { useList } from "../../lib/list";
-import { useAsOf, useMoment } from "../../lib/moment";
+import { useAsOf } from "../../lib/moment";
 import { dateOf } from "../../lib/time";
 import type { FindingAge } from "../../routes/searches";
 import { DataTable, type Column } from "../../ui/DataTable";
@@ -10,6 +11,7 @@ import { EvidenceLinks, refName } from "../../ui/Evidence";
 import { Empty } from "../../ui/Note";
 import { Raw } from "../../ui/Raw";
 import { Time } from "../../ui/Time";
+import { overviewQuery } from "../overview/queries";
 import { hasAge } from "./age";
 import { FindingStatus } from "./FindingStatus";
 import { findingsAsk, findingsKey, type FindingFilter } from "./queries";
@@ -69,14 +71,16 @@ const columns: readonly Column<Finding>[] = [
 /** FindingTable lists findings by a filter. */
 export function FindingTable({ name, filter, age, withHost = true, filters, filtered = false }: FindingTableProps) {
   const asOf = useAsOf();
-  const moment = useMoment();
+  // Ages are counted from the moment that the overview was judged for, as its numbers are.
+  const judged = useQuery({ ...overviewQuery(asOf), enabled: age !== undefined }).data?.evaluated?.instant;
   const keep = useMemo(() => {
     if (age === undefined) return undefined;
+    const at = dateOf(judged) ?? new Date();
     return (finding: Finding): boolean => {
       const opened = dateOf(finding.openedAt);
-      return opened !== undefined && hasAge(opened, moment.kind === "instant" ? moment.at : new Date(), age);
+      return opened !== undefined && hasAge(opened, at, age);
     };
-  }, [age, moment]);
+  }, [age, judged]);
   const list = useList({ key: findingsKey(filter, asOf), ask: findingsAsk(filter, asOf), keep });
   const shown = useMemo(() => (withHost ? columns : columns.filter((column) => column.id !== "host")), [withHost]);
   return (

@@ -90,8 +90,8 @@ function Outcome({ of }: { readonly of: Report }) {
           ["Finished", <Time key="finished" at={of.finishedAt} />],
           ["Took", from === undefined || to === undefined ? "–" : durationWords(to.getTime() - from.getTime())],
           ["Tree size", of.size.toLocaleString("en")],
-          ["Batches checked", of.batches.toLocaleString("en")],
-          ["Events checked", of.events.toLocaleString("en")],
+          ["Batches checked", of.batches === 0n ? "not kept" : of.batches.toLocaleString("en")],
+          ["Events checked", of.events === 0n ? "not kept" : of.events.toLocaleString("en")],
         ]}
       />
       {of.problems.length === 0 ? null : (

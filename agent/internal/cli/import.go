@@ -17,6 +17,7 @@ import (
 
 type importCommand struct {
 	state
+	Server string   `help:"The server\'s port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
 	Paths  []string `arg:"" name:"path" help:"Files, or folders to be searched for .evtx and .xml at any depth."`
 	NoWait bool     `help:"Return when everything is in the spool; assay-agent run sends it."`
 	JSON   bool     `name:"json" help:"Print the summary as JSON, file by file."`
@@ -39,7 +40,7 @@ func (c *importCommand) Run(e *env) error {
 		return err
 	}
 	agent, err := service.Open(service.Config{
-		Dir: c.Dir, Holder: "assay-agent import", AgentVersion: e.version, Log: e.log, Now: e.now, BootID: service.BootID(),
+		Dir: c.Dir, Server: c.Server, Holder: "assay-agent import", AgentVersion: e.version, Log: e.log, Now: e.now, BootID: service.BootID(),
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 type runCommand struct {
 	state
+	Server        string        `help:"The server\'s port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
 	Watch         string        `help:"Import what is put into this folder (.evtx, .xml), once it no longer changes." placeholder:"DIR"`
 	WatchInterval time.Duration `help:"How often the folder is looked at; a file must look the same twice." default:"10s"`
 	HealthEvery   time.Duration `help:"Interval of source health." default:"1m" hidden:""`
@@ -39,7 +40,7 @@ func (c *runCommand) Run(e *env) error {
 		}
 	}
 	agent, err := service.Open(service.Config{
-		Dir: c.Dir, Holder: "assay-agent run", AgentVersion: e.version, Log: e.log, Now: e.now,
+		Dir: c.Dir, Server: c.Server, Holder: "assay-agent run", AgentVersion: e.version, Log: e.log, Now: e.now,
 		HealthEvery: c.HealthEvery, BootID: service.BootID(),
 	})
 	if err != nil {

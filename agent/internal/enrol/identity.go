@@ -197,6 +197,23 @@ func (i *Identity) Info() Info {
 	return info
 }
 
+// Relocate makes server (HOST:PORT) the one that is dialled from now on. What
+// it must prove stays the same: it must hold a certificate of the pinned CA.
+func (i *Identity) Relocate(server string) error {
+	host, port, err := net.SplitHostPort(server)
+	if err != nil || host == "" || port == "" {
+		return fmt.Errorf("server %q is not HOST:PORT", server)
+	}
+	i.mu.Lock()
+	s := i.state
+	i.mu.Unlock()
+	if s.Server == server {
+		return nil
+	}
+	s.Server = server
+	return i.save(s)
+}
+
 // May reports whether the enrolment grants a right ("import").
 func (i *Identity) May(right string) bool {
 	i.mu.Lock()

@@ -100,6 +100,9 @@ func (a *agent) enrol(ctx context.Context) (*enrol.Identity, error) {
 	cfg := &a.fleet.cfg
 	identity, err := enrol.Load(a.dir, cfg.Now)
 	if err == nil {
+		if err := identity.Relocate(cfg.Server); err != nil {
+			return nil, err
+		}
 		return identity, identity.Usable()
 	}
 	if !errors.Is(err, enrol.ErrNotEnrolled) && !errors.Is(err, os.ErrNotExist) {

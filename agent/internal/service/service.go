@@ -26,6 +26,9 @@ import (
 
 // Config says which agent to run and within what bounds.
 type Config struct {
+	// Server, where it is given, takes the place of the one enrolled at, for
+	// good: the server has moved.
+	Server string
 	// Dir is the state directory of an enrolled agent.
 	Dir string
 	// Holder names the program for whoever finds the directory in use.
@@ -93,7 +96,10 @@ func Open(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, Spools: map[evidence.StreamKind]*spool.Spool{}, acked: make(chan struct{})}
-	if a.Identity, err = enrol.Load(cfg.Dir, cfg.Now); err != nil {
+	if a.Identity, err = enrol.Load(cfg.Dir, cfg.Now); err == nil && cfg.Server != "" {
+		err = a.Identity.Relocate(cfg.Server)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := a.Identity.Usable(); err != nil {

@@ -182,7 +182,7 @@ func (d *demo) importLogs(ctx context.Context) error {
 			return fmt.Errorf("enrolling the importer: %w", err)
 		}
 	}
-	child, err := d.command(ctx, append([]string{"import", "--dir", dir}, d.Evtx...)...)
+	child, err := d.command(ctx, append([]string{"import", "--dir", dir, "--server", d.server.agents.Addr().String()}, d.Evtx...)...)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 type importCommand struct {
 	state
-	Server string   `help:"The server\'s port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
+	Server string   `help:"The server's port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
 	Paths  []string `arg:"" name:"path" help:"Files, or folders to be searched for .evtx and .xml at any depth."`
 	NoWait bool     `help:"Return when everything is in the spool; assay-agent run sends it."`
 	JSON   bool     `name:"json" help:"Print the summary as JSON, file by file."`

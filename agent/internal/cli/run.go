@@ -13,7 +13,7 @@ import (
 
 type runCommand struct {
 	state
-	Server        string        `help:"The server\'s port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
+	Server        string        `help:"The server's port for agents, where it has moved; kept from then on." placeholder:"HOST:PORT"`
 	Watch         string        `help:"Import what is put into this folder (.evtx, .xml), once it no longer changes." placeholder:"DIR"`
 	WatchInterval time.Duration `help:"How often the folder is looked at; a file must look the same twice." default:"10s"`
 	HealthEvery   time.Duration `help:"Interval of source health." default:"1m" hidden:""`

@@ -32,8 +32,20 @@ func Commitment(salt [SaltSize]byte, event []byte) Hash {
 // Commitments returns the commitment of each event of a block.
 func Commitments(seed []byte, events [][]byte) []Hash {
 	commitments := make([]Hash, len(events))
+	// Salt and Commitment of each, with the digests made once for all.
+	mac, digest := hmac.New(sha256.New, seed), sha256.New()
+	var salt [sha256.Size]byte
+	message, tag := append([]byte(saltTag), 0, 0, 0, 0), []byte(commitmentTag)
 	for i, event := range events {
-		commitments[i] = Commitment(Salt(seed, uint32(i)), event)
+		binary.BigEndian.PutUint32(message[len(saltTag):], uint32(i))
+		mac.Reset()
+		mac.Write(message)
+		mac.Sum(salt[:0])
+		digest.Reset()
+		digest.Write(tag)
+		digest.Write(salt[:SaltSize])
+		digest.Write(event)
+		digest.Sum(commitments[i][:0])
 	}
 	return commitments
 }

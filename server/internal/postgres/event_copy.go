@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,9 +18,86 @@ import (
 // eventPartitionLock is the advisory lock under which event partitions are made.
 const eventPartitionLock = 0x6173736179_0004
 
-// EventRows are rows of event tables by the table's name, as the table
-// registry's Values makes them: one value per column, in the registry's order.
-type EventRows map[string][][]any
+// EventRows collects rows of event tables as COPY takes them. It may be reset and
+// filled again, which keeps its memory; one goroutine uses it.
+type EventRows struct {
+	tables  map[*telemetry.Table]*tableRows
+	days    map[eventDay]int64
+	encoder telemetry.CopyEncoder
+
+	// last is the day that was counted last, of which n are not in days yet.
+	last eventDay
+	n    int64
+}
+
+// tableRows are the rows of one table.
+type tableRows struct {
+	copy []byte
+	n    int64
+}
+
+// eventDay is the key of event_days; days are counted from 1970.
+type eventDay struct {
+	table              *telemetry.Table
+	received, observed int64
+}
+
+// NewEventRows returns one without rows.
+func NewEventRows() *EventRows {
+	return &EventRows{tables: map[*telemetry.Table]*tableRows{}, days: map[eventDay]int64{}}
+}
+
+// Add adds the row of v, which must have a table.
+func (r *EventRows) Add(p telemetry.Placement, v *telemetry.View) {
+	rows := r.tables[v.Table]
+	if rows == nil {
+		rows = &tableRows{}
+		r.tables[v.Table] = rows
+	}
+	if rows.n == 0 {
+		rows.copy = append(rows.copy[:0], telemetry.CopyHeader...)
+	}
+	rows.copy = r.encoder.AppendRow(rows.copy, p, v)
+	rows.n++
+	if at := (eventDay{v.Table, unixDay(p.ReceivedAt), unixDay(v.Time())}); at != r.last {
+		r.settle()
+		r.last = at
+	}
+	r.n++
+}
+
+// settle books what was counted of the last day.
+func (r *EventRows) settle() {
+	if r.n > 0 {
+		r.days[r.last] += r.n
+	}
+	r.n = 0
+}
+
+// unixDay rounds down, also before 1970.
+func unixDay(t time.Time) int64 {
+	seconds := t.Unix()
+	day := seconds / 86_400
+	if seconds%86_400 < 0 {
+		day--
+	}
+	return day
+}
+
+// maxKeptRows is how much memory a table's rows keep when they are reset.
+const maxKeptRows = 16 << 20
+
+// Reset forgets all rows.
+func (r *EventRows) Reset() {
+	for table, rows := range r.tables {
+		if cap(rows.copy) > maxKeptRows {
+			delete(r.tables, table)
+		}
+		rows.n = 0
+	}
+	clear(r.days)
+	r.last, r.n = eventDay{}, 0
+}
 
 // CopyTo writes the rows and counts them in event_days, all in the caller's
 // transaction. The partitions of their received days must exist (see
@@ -26,54 +105,44 @@ type EventRows map[string][][]any
 // cursor moves: the counts of a day are rows that all writers share, and they
 // are taken last and in one order, so that writers wait briefly and never for
 // each other in a circle.
-func (r EventRows) CopyTo(ctx context.Context, tx pgx.Tx) error {
-	for _, name := range slices.Sorted(maps.Keys(r)) {
-		rows := r[name]
-		if len(rows) == 0 {
+func (r *EventRows) CopyTo(ctx context.Context, tx pgx.Tx) error {
+	tables := slices.SortedFunc(maps.Keys(r.tables), func(a, b *telemetry.Table) int { return cmp.Compare(a.Name, b.Name) })
+	for _, table := range tables {
+		rows := r.tables[table]
+		if rows.n == 0 {
 			continue
 		}
-		table := telemetry.ByName(name)
-		if table == nil {
-			return fmt.Errorf("copying events: no table %q", name)
-		}
-		n, err := tx.CopyFrom(ctx, pgx.Identifier{name}, table.ColumnNames(), pgx.CopyFromRows(rows))
+		complete := append(rows.copy, telemetry.CopyTrailer...)
+		tag, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(complete), copySQL(table))
 		if err != nil {
-			return fmt.Errorf("copying into %s: %w", name, err)
+			return fmt.Errorf("copying into %s: %w", table.Name, err)
 		}
-		if n != int64(len(rows)) {
-			return fmt.Errorf("copying into %s: %d of %d rows written", name, n, len(rows))
+		if n := tag.RowsAffected(); n != rows.n {
+			return fmt.Errorf("copying into %s: %d of %d rows written", table.Name, n, rows.n)
 		}
 	}
 	return r.countDays(ctx, tx)
 }
 
-// eventDay is the key of event_days.
-type eventDay struct {
-	table              string
-	received, observed time.Time
+func copySQL(table *telemetry.Table) string {
+	columns := table.ColumnNames()
+	for i, name := range columns {
+		columns[i] = pgx.Identifier{name}.Sanitize()
+	}
+	return "COPY " + pgx.Identifier{table.Name}.Sanitize() + " (" + strings.Join(columns, ", ") + ") FROM STDIN (FORMAT binary)"
 }
 
-func (r EventRows) countDays(ctx context.Context, tx pgx.Tx) error {
-	counts := map[eventDay]int64{}
-	for name, rows := range r {
-		for _, row := range rows {
-			observed, okObserved := row[telemetry.ObservedAtColumn].(time.Time)
-			received, okReceived := row[telemetry.ReceivedAtColumn].(time.Time)
-			if !okObserved || !okReceived {
-				return fmt.Errorf("counting events of %s: row without times", name)
-			}
-			counts[eventDay{name, day(received), day(observed)}]++
-		}
-	}
-	if len(counts) == 0 {
+func (r *EventRows) countDays(ctx context.Context, tx pgx.Tx) error {
+	r.settle()
+	if len(r.days) == 0 {
 		return nil
 	}
-	days := slices.SortedFunc(maps.Keys(counts), func(a, b eventDay) int {
-		return cmp.Or(cmp.Compare(a.table, b.table), a.received.Compare(b.received), a.observed.Compare(b.observed))
+	days := slices.SortedFunc(maps.Keys(r.days), func(a, b eventDay) int {
+		return cmp.Or(cmp.Compare(a.table.Name, b.table.Name), cmp.Compare(a.received, b.received), cmp.Compare(a.observed, b.observed))
 	})
 	tables, received, observed, events := make([]string, len(days)), make([]time.Time, len(days)), make([]time.Time, len(days)), make([]int64, len(days))
 	for i, d := range days {
-		tables[i], received[i], observed[i], events[i] = d.table, d.received, d.observed, counts[d]
+		tables[i], received[i], observed[i], events[i] = d.table.Name, time.Unix(d.received*86_400, 0).UTC(), time.Unix(d.observed*86_400, 0).UTC(), r.days[d]
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO event_days AS d (table_name, received_day, observed_day, events)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/telemetry"
@@ -63,7 +64,7 @@ func TestCopyEvents(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				rows := eventRows(received, each)
+				rows := eventRows(t, received, each)
 				if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return rows.CopyTo(ctx, tx) }); err != nil {
 					t.Error(err)
 				}
@@ -101,8 +102,15 @@ func TestCopyEvents(t *testing.T) {
 
 // eventRows are n processes of consecutive days and n logons with a time that
 // no timestamp can hold.
-func eventRows(received time.Time, n int) postgres.EventRows {
-	rows := postgres.EventRows{}
+func eventRows(t *testing.T, received time.Time, n int) *postgres.EventRows {
+	t.Helper()
+	rows := postgres.NewEventRows()
+	fill(t, rows, received, n)
+	return rows
+}
+
+func fill(t *testing.T, rows *postgres.EventRows, received time.Time, n int) {
+	t.Helper()
 	const day = 24 * 60 * 60 * 10_000_000
 	for i := range n {
 		three := uint32(3)
@@ -110,25 +118,52 @@ func eventRows(received time.Time, n int) postgres.EventRows {
 			{ObservedAt: int64(i) * day, Body: &telemetryv1.Event_Process{Process: &telemetryv1.ProcessEvent{Path: "a\x00b"}}},
 			{ObservedAt: -1 << 63, Body: &telemetryv1.Event_Logon{Logon: &telemetryv1.LogonEvent{LogonType: &three, Privileges: []string{"x", "y"}}}},
 		} {
-			table := telemetry.Of(ev)
-			rows[table.Name] = append(rows[table.Name], table.Values(telemetry.Placement{ReceivedAt: received}, ev))
+			data, err := proto.Marshal(ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			view, err := telemetry.ParseView(string(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Add(telemetry.Placement{ReceivedAt: received}, &view)
 		}
 	}
-	return rows
 }
 
-// TestCopyEventsRefuses: a mistake in a row is an error, never a row left out.
-func TestCopyEventsRefuses(t *testing.T) {
+// TestCopyEventsAgain: rows that are reset are gone, with their counts.
+func TestCopyEventsAgain(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t)
 	received := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	for name, rows := range map[string]postgres.EventRows{
-		"no such table": {"win_nothing": {{1}}},
-		"no partition":  eventRows(received, 1),
-	} {
-		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return rows.CopyTo(context.Background(), tx) })
-		if err == nil {
-			t.Errorf("%s: copied", name)
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return postgres.EnsureEventPartitions(t.Context(), tx, received) }); err != nil {
+		t.Fatal(err)
+	}
+	rows := eventRows(t, received, 5)
+	rows.Reset()
+	fill(t, rows, received, 2)
+	for range 2 { // what failed to commit is copied again as it is
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return rows.CopyTo(t.Context(), tx) }); err != nil {
+			t.Fatal(err)
 		}
+	}
+	var copied, counted int
+	if err := pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM win_process_events), (SELECT sum(events) FROM event_days WHERE table_name = 'win_process_events')`).
+		Scan(&copied, &counted); err != nil {
+		t.Fatal(err)
+	}
+	if copied != 4 || counted != 4 {
+		t.Errorf("%d rows, %d counted, want 4", copied, counted)
+	}
+}
+
+// TestCopyEventsRefuses: a mistake is an error, never a row left out.
+func TestCopyEventsRefuses(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t)
+	rows := eventRows(t, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), 1)
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return rows.CopyTo(context.Background(), tx) })
+	if err == nil {
+		t.Error("rows of a day without partitions were copied")
 	}
 }

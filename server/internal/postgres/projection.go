@@ -85,6 +85,7 @@ func (s *Store) LaneBatches(ctx context.Context, lane, lanes int16, from, to uin
 }
 
 // Delta is what one step of a lane writes, in one transaction with its cursor.
+// What has a key here (a name of a host's posture, a metric) is there once.
 type Delta struct {
 	Pass     string
 	Lane     int16
@@ -93,7 +94,7 @@ type Delta struct {
 	Watermark time.Time
 
 	Hosts       []ImportedHost
-	Events      EventRows
+	Events      *EventRows // nil: none
 	Coverage    []assay.CoverageRange
 	Memories    map[assay.HostID][]byte // coverage memory, JSON
 	Posture     []PostureRow
@@ -176,7 +177,7 @@ func (d *Delta) write(ctx context.Context, tx pgx.Tx, now time.Time) error {
 			return fmt.Errorf("writing facts: %w", err)
 		}
 	}
-	if len(d.Events) == 0 {
+	if d.Events == nil {
 		return nil
 	}
 	return d.Events.CopyTo(ctx, tx)
@@ -228,18 +229,31 @@ func (d *Delta) queueCoverage(batch *pgx.Batch) {
 }
 
 func (d *Delta) queuePosture(batch *pgx.Batch) {
-	for i := range d.Posture {
-		p := &d.Posture[i]
-		batch.Queue(`INSERT INTO posture AS p (host_id, name, value, observed_at, position, ordinal) VALUES ($1, $2, $3, $4, $5, $6)
+	if n := len(d.Posture); n > 0 {
+		hosts, names, values, observed := make([][16]byte, n), make([]string, n), make([]string, n), make([]time.Time, n)
+		positions, ordinals := make([]int64, n), make([]int32, n)
+		for i := range d.Posture {
+			p := &d.Posture[i]
+			hosts[i], names[i], values[i], observed[i] = p.Host, p.Name, p.Value, p.ObservedAt
+			positions[i], ordinals[i] = int64(p.Ref.Position), int32(p.Ref.Ordinal)
+		}
+		batch.Queue(`INSERT INTO posture AS p (host_id, name, value, observed_at, position, ordinal)
+			SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::int[])
 			ON CONFLICT (host_id, name) DO UPDATE SET value = excluded.value, observed_at = excluded.observed_at,
 				position = excluded.position, ordinal = excluded.ordinal WHERE excluded.observed_at >= p.observed_at`,
-			[16]byte(p.Host), p.Name, p.Value, p.ObservedAt, int64(p.Ref.Position), int32(p.Ref.Ordinal))
+			hosts, names, values, observed, positions, ordinals)
 	}
-	for i := range d.Metrics {
-		m := &d.Metrics[i]
-		batch.Queue(`INSERT INTO metric AS m (host_id, name, key, day, good, total) VALUES ($1, $2, $3, $4, $5, $6)
+	if n := len(d.Metrics); n > 0 {
+		hosts, names, keys, days := make([][16]byte, n), make([]string, n), make([]string, n), make([]time.Time, n)
+		good, total := make([]int64, n), make([]int64, n)
+		for i := range d.Metrics {
+			m := &d.Metrics[i]
+			hosts[i], names[i], keys[i], days[i], good[i], total[i] = m.Host, m.Name, m.Key, m.Day, int64(m.Good), int64(m.Total)
+		}
+		batch.Queue(`INSERT INTO metric AS m (host_id, name, key, day, good, total)
+			SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::date[], $5::bigint[], $6::bigint[])
 			ON CONFLICT (host_id, name, key, day) DO UPDATE SET good = m.good + excluded.good, total = m.total + excluded.total`,
-			[16]byte(m.Host), m.Name, m.Key, m.Day, int64(m.Good), int64(m.Total))
+			hosts, names, keys, days, good, total)
 	}
 }
 
@@ -259,9 +273,14 @@ func (d *Delta) queueHits(batch *pgx.Batch) {
 }
 
 func (d *Delta) queueMarks(batch *pgx.Batch, now time.Time) {
-	for stream, until := range d.Clocks {
-		batch.Queue(`INSERT INTO stream_clock (pass, stream_id, live_until) VALUES ($1, $2, $3)
-			ON CONFLICT (pass, stream_id) DO UPDATE SET live_until = excluded.live_until`, d.Pass, [16]byte(stream), until)
+	if len(d.Clocks) > 0 {
+		var streams [][16]byte
+		var untils []time.Time
+		for stream, until := range d.Clocks {
+			streams, untils = append(streams, stream), append(untils, until)
+		}
+		batch.Queue(`INSERT INTO stream_clock (pass, stream_id, live_until) SELECT $1, * FROM unnest($2::uuid[], $3::timestamptz[])
+			ON CONFLICT (pass, stream_id) DO UPDATE SET live_until = excluded.live_until`, d.Pass, streams, untils)
 	}
 	for i := range d.Imports {
 		m := &d.Imports[i]

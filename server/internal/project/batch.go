@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	"google.golang.org/protobuf/proto"
 
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/proto/telemetry"
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
@@ -49,7 +49,23 @@ type Event struct {
 	// BookedAt is ObservedAt, or ReceivedAt where the clock cannot be right.
 	BookedAt   time.Time
 	ClockFault bool
-	Body       *telemetryv1.Event
+	// View is of the event as received. Body is it decoded, where someone has
+	// asked for it by Message.
+	View telemetry.View
+	Body *telemetryv1.Event
+}
+
+// Message decodes the event in full, once. Most events are never asked.
+func (e *Event) Message() *telemetryv1.Event {
+	if e.Body == nil {
+		body, err := e.View.Message()
+		if err != nil {
+			// The view was made of the same bytes, and refuses what protobuf does.
+			body = &telemetryv1.Event{}
+		}
+		e.Body = body
+	}
+	return e.Body
 }
 
 // errUnprojectable marks a batch that no retry will make readable: it goes to
@@ -59,6 +75,7 @@ var errUnprojectable = errors.New("batch cannot be projected")
 // decoder decodes batches. It is not safe for concurrent use.
 type decoder struct {
 	zstd *zstd.Decoder
+	raw  []byte // of the block before, to be written over
 }
 
 func newDecoder() (*decoder, error) {
@@ -82,49 +99,54 @@ func (d *decoder) decode(s Stored) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnprojectable, err)
 	}
-	batch := &Batch{Stored: s, Header: header, Events: make([]Event, len(block.GetEvents()))}
-	for i, raw := range block.GetEvents() {
-		body := new(telemetryv1.Event)
-		if err := proto.Unmarshal(raw, body); err != nil {
+	batch := &Batch{Stored: s, Header: header, Events: make([]Event, len(block.Texts))}
+	for i, text := range block.Texts {
+		view, err := telemetry.ParseView(text)
+		if err != nil {
 			return nil, fmt.Errorf("%w: event %d: %w", errUnprojectable, i, err)
 		}
-		batch.Events[i] = resolve(s, uint32(i), body)
+		batch.Events[i] = resolve(&s, uint32(i), &view)
 	}
 	return batch, nil
 }
 
-func (d *decoder) block(header evidence.Header, payload []byte) (*telemetryv1.Block, error) {
+// block decompresses a payload and checks that it holds what its header says. The
+// bytes in it are good until the next call, its strings for ever.
+func (d *decoder) block(header evidence.Header, payload []byte) (block telemetry.BlockView, err error) {
 	if header.RawSize > MaxRawSize {
-		return nil, fmt.Errorf("block of %d bytes is over the limit of %d", header.RawSize, MaxRawSize)
+		return block, fmt.Errorf("block of %d bytes is over the limit of %d", header.RawSize, MaxRawSize)
 	}
-	raw, err := d.zstd.DecodeAll(payload, make([]byte, 0, header.RawSize))
+	if cap(d.raw) < int(header.RawSize) {
+		d.raw = make([]byte, 0, header.RawSize)
+	}
+	// The decoder fills no more than the capacity that it is given.
+	raw, err := d.zstd.DecodeAll(payload, d.raw[:0:header.RawSize])
 	if err != nil {
-		return nil, fmt.Errorf("decompressing payload: %w", err)
+		return block, fmt.Errorf("decompressing payload: %w", err)
 	}
-	block := new(telemetryv1.Block)
-	if err := proto.Unmarshal(raw, block); err != nil {
-		return nil, fmt.Errorf("decoding block: %w", err)
+	if block, err = telemetry.SplitBlock(raw); err != nil {
+		return block, err
 	}
-	if got := len(block.GetEvents()); got != int(header.EventCount) {
-		return nil, fmt.Errorf("block holds %d events, its header says %d", got, header.EventCount)
+	if got := len(block.Events); got != int(header.EventCount) {
+		return block, fmt.Errorf("block holds %d events, its header says %d", got, header.EventCount)
 	}
-	root := evidence.CommitmentRoot(evidence.Commitments(block.GetSeed(), block.GetEvents()))
+	root := evidence.CommitmentRoot(evidence.Commitments(block.Seed, block.Events))
 	if !bytes.Equal(root[:], header.Commitments[:]) {
-		return nil, errors.New("events do not match the header's commitment root")
+		return block, errors.New("events do not match the header's commitment root")
 	}
 	return block, nil
 }
 
 // resolve finds the host that an event speaks of.
-func resolve(s Stored, ordinal uint32, body *telemetryv1.Event) Event {
+func resolve(s *Stored, ordinal uint32, view *telemetry.View) Event {
 	ev := Event{
-		Ref: assay.EventRef{Position: s.Position, Ordinal: ordinal}, Host: s.Host, Mode: modeOf(body.GetMode()),
-		ObservedAt: evidence.Time(body.GetObservedAt()), ReceivedAt: s.ReceivedAt, Body: body,
+		Ref: assay.EventRef{Position: s.Position, Ordinal: ordinal}, Host: s.Host, Mode: modeOf(view.Mode),
+		ObservedAt: evidence.Time(view.ObservedAt), ReceivedAt: s.ReceivedAt, View: *view,
 	}
-	if kind := body.GetSubject().GetKind(); kind == telemetryv1.SubjectKind_SUBJECT_KIND_IMPORTED || kind == telemetryv1.SubjectKind_SUBJECT_KIND_FORWARDED {
+	if kind := view.SubjectKind; kind == telemetryv1.SubjectKind_SUBJECT_KIND_IMPORTED || kind == telemetryv1.SubjectKind_SUBJECT_KIND_FORWARDED {
 		// An event never changes another enrolled host: whom we know only
 		// through this stream is a host of this stream.
-		ev.HostName = body.GetSubject().GetHost()
+		ev.HostName = view.SubjectHost
 		ev.Host, ev.Imported = assay.ImportedHostID(s.Stream, ev.HostName), true
 	}
 	ev.BookedAt = ev.ObservedAt

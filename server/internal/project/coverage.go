@@ -90,7 +90,7 @@ type rangeKey struct {
 
 // observe takes any event; those that say nothing of coverage are ignored.
 func (b *coverageBuilder) observe(ev *Event) {
-	switch body := ev.Body.GetBody().(type) {
+	switch body := ev.Message().GetBody().(type) {
 	case *telemetryv1.Event_SourceHealth:
 		b.health(ev, body.SourceHealth)
 	case *telemetryv1.Event_Gap:
@@ -124,7 +124,7 @@ func (b *coverageBuilder) health(ev *Event, health *telemetryv1.SourceHealth) {
 			b.statement(ev, key, health.GetStartedAt(), &telemetryv1.SourceState{Reason: "not reported"})
 		}
 	}
-	b.memory.HealthAt, b.memory.BootID = at, clean(ev.Body.GetBootId())
+	b.memory.HealthAt, b.memory.BootID = at, clean(ev.Message().GetBootId())
 }
 
 // statement books the stretch between the last statement on a source and this one.
@@ -230,10 +230,10 @@ func (b *coverageBuilder) shutDown(ev *Event, last time.Time) bool {
 	if stop.IsZero() || stop.Before(last.Add(-stopSlack)) || stop.After(last.Add(stopSlack)) {
 		return false
 	}
-	if clean(ev.Body.GetBootId()) == b.memory.BootID {
+	if clean(ev.Message().GetBootId()) == b.memory.BootID {
 		return false
 	}
-	uptime := time.Duration(ev.Body.GetInterruptTime()) * 100
+	uptime := time.Duration(ev.Message().GetInterruptTime()) * 100
 	return uptime > 0 && uptime <= ev.BookedAt.Sub(stop)+stopSlack
 }
 
@@ -348,8 +348,7 @@ func (Coverage) Project(b *Batch, step *Step) {
 		if ev.Imported {
 			continue // a log that was exported shows nothing of what was alive
 		}
-		switch ev.Body.GetBody().(type) {
-		case *telemetryv1.Event_SourceHealth, *telemetryv1.Event_Gap, *telemetryv1.Event_Power:
+		if speaksOfItself(ev) {
 			step.coverageOf(ev.Host).observe(ev)
 		}
 	}

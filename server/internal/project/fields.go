@@ -1,7 +1,8 @@
 package project
 
 import (
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"slices"
+	"sync"
 
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/telemetry"
@@ -25,17 +26,49 @@ var fieldRules = map[string]fieldRule{
 	"win_audit_policy_events": {[]string{"subject_name", "subject_sid", "target_sid"}, []string{"subcategory_guid", "target_sid", "object_name", "value"}},
 }
 
+// columnRule is a fieldRule by columns of its table.
+type columnRule struct{ who, what []bool }
+
+// columnRules are made once of fieldRules and the tables.
+var columnRules = sync.OnceValue(func() map[*telemetry.Table]columnRule {
+	rules := make(map[*telemetry.Table]columnRule, len(fieldRules))
+	for name, rule := range fieldRules {
+		table := telemetry.ByName(name)
+		if table == nil {
+			continue
+		}
+		columns := columnRule{make([]bool, len(table.Columns)), make([]bool, len(table.Columns))}
+		for i, c := range table.Columns {
+			columns.who[i], columns.what[i] = slices.Contains(rule.who, c.Name), slices.Contains(rule.what, c.Name)
+		}
+		rules[table] = columns
+	}
+	return rules
+})
+
 // sixFields reports whether an audit record tells all six. applies is false
 // for events that are none.
-func sixFields(table string, ev *telemetryv1.Event) (complete, applies bool) {
-	rule, ok := fieldRules[table]
+func sixFields(ev *telemetry.View) (complete, applies bool) {
+	if ev.Table == nil {
+		return false, false
+	}
+	rule, ok := columnRules()[ev.Table]
 	if !ok {
 		return false, false
 	}
-	raw := ev.GetRaw()
-	origin := raw.GetComputer() != "" || ev.GetSubject().GetKind() == telemetryv1.SubjectKind_SUBJECT_KIND_SELF
-	typed := raw.GetEventId() != 0 || raw == nil
-	return origin && typed && ev.GetObservedAt() != 0 && outcome(ev) && anyOf(ev, rule.who) && anyOf(ev, rule.what), true
+	origin := ev.Raw.Computer != "" || ev.SubjectKind == telemetryv1.SubjectKind_SUBJECT_KIND_SELF
+	typed := ev.Raw.EventID != 0 || !ev.HasRaw
+	if !origin || !typed || ev.ObservedAt == 0 || !outcome(ev) {
+		return false, true
+	}
+	who, what := false, false
+	ev.Texts(func(column int, value string) bool {
+		if value != "-" {
+			who, what = who || rule.who[column], what || rule.what[column]
+		}
+		return !who || !what
+	})
+	return who && what, true
 }
 
 // Audit success and failure, in the keywords of the Security log.
@@ -43,27 +76,9 @@ const auditOutcome = 0x0030000000000000
 
 // outcome reports whether the record tells success or failure. A source that
 // records only what happened tells success by recording.
-func outcome(ev *telemetryv1.Event) bool {
-	if ev.GetSource() != telemetryv1.Source_SOURCE_EVENT_LOG || ev.GetRaw().GetChannel() != "Security" {
+func outcome(ev *telemetry.View) bool {
+	if ev.Source != telemetryv1.Source_SOURCE_EVENT_LOG || ev.Raw.Channel != "Security" {
 		return true
 	}
-	return ev.GetRaw().GetKeywords()&auditOutcome != 0
-}
-
-func anyOf(ev *telemetryv1.Event, columns []string) bool {
-	body := telemetry.Body(ev)
-	if body == nil {
-		return false
-	}
-	fields := body.Descriptor().Fields()
-	for _, column := range columns {
-		field := fields.ByName(protoreflect.Name(column))
-		if field == nil || field.Kind() != protoreflect.StringKind {
-			continue
-		}
-		if value := body.Get(field).String(); value != "" && value != "-" {
-			return true
-		}
-	}
-	return false
+	return ev.Raw.Keywords&auditOutcome != 0
 }

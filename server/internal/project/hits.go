@@ -58,16 +58,18 @@ func (h *Hits) Lane() Projection { return &laneHits{hits: h, scratch: new(rule.S
 type laneHits struct {
 	hits    *Hits
 	scratch *rule.Scratch
+	event   rawEvent // the one that is being matched
 }
 
 // Project implements Projection.
 func (l *laneHits) Project(b *Batch, step *Step) {
 	for i := range b.Events {
 		ev := &b.Events[i]
-		if ev.Body.GetRaw() == nil {
+		if !ev.View.HasRaw {
 			continue
 		}
-		for _, match := range l.hits.set.Match(rawEvent{ev.Body.GetRaw()}, l.scratch) {
+		l.event.RawView = &ev.View.Raw
+		for _, match := range l.hits.set.Match(&l.event, l.scratch) {
 			selector, ok := l.hits.selectors[match.Rule.Source]
 			if !ok {
 				continue
@@ -78,13 +80,13 @@ func (l *laneHits) Project(b *Batch, step *Step) {
 }
 
 func hitOf(ev *Event, selector Selector) assay.Hit {
-	raw := ev.Body.GetRaw()
+	v := &ev.View
 	return assay.Hit{
 		Host: ev.Host, Check: selector.Check, Selector: selector.Name, Ref: ev.Ref,
-		ObservedAt: telemetry.ObservedAt(ev.Body), ReceivedAt: ev.ReceivedAt, BookedAt: ev.BookedAt, ClockFault: ev.ClockFault,
-		Mode: ev.Mode, Grade: gradeOf(ev.Body.GetGrade()), Source: telemetry.SourceName(ev.Body.GetSource()),
-		Channel: clean(raw.GetChannel()), Provider: clean(raw.GetProvider()), EventID: raw.GetEventId(), RecordID: raw.GetRecordId(),
-		Fields: kept(rawEvent{raw}, selector.Keep),
+		ObservedAt: v.Time(), ReceivedAt: ev.ReceivedAt, BookedAt: ev.BookedAt, ClockFault: ev.ClockFault,
+		Mode: ev.Mode, Grade: gradeOf(v.Grade), Source: telemetry.SourceName(v.Source),
+		Channel: clean(v.Raw.Channel), Provider: clean(v.Raw.Provider), EventID: v.Raw.EventID, RecordID: v.Raw.Number(rawRecordID),
+		Fields: kept(&rawEvent{&v.Raw}, selector.Keep),
 	}
 }
 
@@ -93,7 +95,7 @@ func gradeOf(grade telemetryv1.Grade) assay.Grade {
 }
 
 // kept picks fields by name; a name with spaces also answers without them.
-func kept(ev rawEvent, keep []string) map[string]string {
+func kept(ev *rawEvent, keep []string) map[string]string {
 	fields := make(map[string]string, len(keep))
 	ev.Fields(func(name, value string) bool {
 		for _, want := range keep {
@@ -113,91 +115,63 @@ func kept(ev rawEvent, keep []string) map[string]string {
 }
 
 // rawEvent shows a Windows event to the rule engine.
-type rawEvent struct{ raw *telemetryv1.Raw }
+type rawEvent struct{ *telemetry.RawView }
 
-func (e rawEvent) Provider() string { return e.raw.GetProvider() }
-func (e rawEvent) Channel() string  { return e.raw.GetChannel() }
-func (e rawEvent) EventID() uint32  { return e.raw.GetEventId() }
+func (e *rawEvent) Provider() string { return e.RawView.Provider }
+func (e *rawEvent) Channel() string  { return e.RawView.Channel }
+func (e *rawEvent) EventID() uint32  { return e.RawView.EventID }
 
-// Fields yields EventData in order, then the leaves of UserData.
-func (e rawEvent) Fields(yield func(name, value string) bool) {
-	for _, f := range e.raw.GetData() {
-		if !yield(f.GetName(), f.GetValue()) {
-			return
-		}
-	}
-	if e.raw.GetUserData() != nil {
-		yieldLeaves(e.raw.GetUserData(), yield)
-	}
-}
-
-func yieldLeaves(element *telemetryv1.Element, yield func(name, value string) bool) bool {
-	for _, a := range element.GetAttributes() {
-		if !yield(a.GetName(), a.GetValue()) {
-			return false
-		}
-	}
-	if len(element.GetChildren()) == 0 {
-		return yield(element.GetName(), element.GetText())
-	}
-	for _, child := range element.GetChildren() {
-		if !yieldLeaves(child, yield) {
-			return false
-		}
-	}
-	return true
-}
+// Numbers of the fields of telemetry.v1.Raw.
+const (
+	rawProviderGUID      = 2
+	rawEventSourceName   = 3
+	rawQualifiers        = 5
+	rawVersion           = 6
+	rawLevel             = 7
+	rawTask              = 8
+	rawOpcode            = 9
+	rawUserSID           = 13
+	rawActivityID        = 14
+	rawRelatedActivityID = 15
+	rawProcessID         = 16
+	rawThreadID          = 17
+	rawRecordID          = 18
+)
 
 // SystemField answers for the System element under the names that Sigma gives it.
-func (e rawEvent) SystemField(name string) (string, bool) {
+func (e *rawEvent) SystemField(name string) (string, bool) {
 	switch name {
 	case "Computer":
-		return e.raw.GetComputer(), true
+		return e.Computer, true
 	case "Channel":
-		return e.raw.GetChannel(), true
+		return e.RawView.Channel, true
 	case "Provider_Name":
-		return e.raw.GetProvider(), true
+		return e.RawView.Provider, true
 	case "Provider_Guid":
-		return present(e.raw.GetProviderGuid())
+		return present(e.Text(rawProviderGUID))
 	case "Provider_EventSourceName":
-		return present(e.raw.GetEventSourceName())
+		return present(e.Text(rawEventSourceName))
 	case "Security_UserID":
-		return present(e.raw.GetUserSid())
+		return present(e.Text(rawUserSID))
 	case "Correlation_ActivityID":
-		return present(e.raw.GetActivityId())
+		return present(e.Text(rawActivityID))
 	case "Correlation_RelatedActivityID":
-		return present(e.raw.GetRelatedActivityId())
+		return present(e.Text(rawRelatedActivityID))
 	case "Keywords":
-		return fmt.Sprintf("0x%x", e.raw.GetKeywords()), true
+		return fmt.Sprintf("0x%x", e.Keywords), true
+	case "EventID":
+		return fmt.Sprint(e.RawView.EventID), true
 	}
-	if number, ok := e.systemNumber(name); ok {
-		return fmt.Sprint(number), true
+	if field, ok := systemNumbers[name]; ok {
+		return fmt.Sprint(e.Number(field)), true
 	}
 	return "", false
 }
 
-func (e rawEvent) systemNumber(name string) (uint64, bool) {
-	switch name {
-	case "EventID":
-		return uint64(e.raw.GetEventId()), true
-	case "Qualifiers", "EventID_Qualifiers":
-		return uint64(e.raw.GetQualifiers()), true
-	case "Version":
-		return uint64(e.raw.GetVersion()), true
-	case "Level":
-		return uint64(e.raw.GetLevel()), true
-	case "Task":
-		return uint64(e.raw.GetTask()), true
-	case "Opcode":
-		return uint64(e.raw.GetOpcode()), true
-	case "EventRecordID":
-		return e.raw.GetRecordId(), true
-	case "Execution_ProcessID":
-		return uint64(e.raw.GetProcessId()), true
-	case "Execution_ThreadID":
-		return uint64(e.raw.GetThreadId()), true
-	}
-	return 0, false
+// systemNumbers are the other numbers of the System element.
+var systemNumbers = map[string]uint64{
+	"Qualifiers": rawQualifiers, "EventID_Qualifiers": rawQualifiers, "Version": rawVersion, "Level": rawLevel, "Task": rawTask, "Opcode": rawOpcode,
+	"EventRecordID": rawRecordID, "Execution_ProcessID": rawProcessID, "Execution_ThreadID": rawThreadID,
 }
 
 func present(value string) (string, bool) { return value, value != "" }

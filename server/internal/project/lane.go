@@ -76,7 +76,7 @@ func (l *lane) touch(ctx context.Context, at time.Time) error {
 }
 
 func (l *lane) project(ctx context.Context, stored []postgres.StoredBatch, to uint64, watermark time.Time) error {
-	step := newStep(l.memory, l.cursor)
+	step := newStep(l.memory, l.cursor, l.rows)
 	batches, events := l.decode(stored, step)
 	if err := l.remember(ctx, batches); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (l *lane) blame(ctx context.Context, cause error, stored []postgres.StoredB
 		return cause
 	}
 	l.runner.cfg.Logger.ErrorContext(ctx, "batch goes to quarantine", "pass", l.pass.Name, "position", stored[0].Position, "error", cause)
-	step := newStep(NewMemory(), l.cursor)
+	step := newStep(NewMemory(), l.cursor, l.rows)
 	step.delta.Quarantined = []postgres.Quarantined{{Position: stored[0].Position, Reason: clean(cause.Error())}}
 	delta, err := step.finish(to, watermark)
 	if err != nil {
@@ -187,7 +187,7 @@ func (l *lane) remember(ctx context.Context, batches []*Batch) error {
 func (l *lane) unknownFiles(b *Batch, files [][]byte) [][]byte {
 	var last [32]byte
 	for i := range b.Events {
-		sum := b.Events[i].Body.GetPosition().GetFileSha256()
+		sum := []byte(b.Events[i].View.Position.FileSHA256)
 		if len(sum) != 32 || [32]byte(sum) == last {
 			continue
 		}

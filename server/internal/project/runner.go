@@ -149,6 +149,7 @@ type lane struct {
 	touched     time.Time
 	suspicious  bool // the last step failed on its data: read one batch at a time
 	days        map[time.Time]bool
+	rows        *postgres.EventRows // of the step under way
 }
 
 func newLane(r *Runner, pass Pass, number int16) (*lane, error) {
@@ -156,7 +157,7 @@ func newLane(r *Runner, pass Pass, number int16) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lane{runner: r, pass: pass, number: number, projections: pass.New(), decoder: d, days: map[time.Time]bool{}}, nil
+	return &lane{runner: r, pass: pass, number: number, projections: pass.New(), decoder: d, days: map[time.Time]bool{}, rows: postgres.NewEventRows()}, nil
 }
 
 func (l *lane) run(ctx context.Context) error {

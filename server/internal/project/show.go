@@ -44,16 +44,16 @@ func Show(stored postgres.StoredBatch, ordinal uint32) (*Shown, error) {
 	if err != nil {
 		return nil, assay.Errorf(assay.Invalid, "the batch cannot be read: %w", err)
 	}
-	if int(ordinal) >= len(block.GetEvents()) {
-		return nil, assay.Errorf(assay.NotFound, "the batch has %d events, there is no number %d", len(block.GetEvents()), ordinal)
+	if int(ordinal) >= len(block.Events) {
+		return nil, assay.Errorf(assay.NotFound, "the batch has %d events, there is no number %d", len(block.Events), ordinal)
 	}
-	batch, err := d.decode(Stored(stored))
+	view, err := telemetry.ParseView(block.Texts[ordinal])
 	if err != nil {
-		return nil, assay.Errorf(assay.Invalid, "the batch cannot be read: %w", err)
+		return nil, assay.Errorf(assay.Invalid, "the event cannot be read: %w", err)
 	}
-	ev := batch.Events[ordinal]
-	shown := &Shown{Event: ev, Header: header,
-		Commitment: evidence.Commitment(evidence.Salt(block.GetSeed(), ordinal), block.GetEvents()[ordinal])}
+	ev := resolve((*Stored)(&stored), ordinal, &view)
+	ev.Message()
+	shown := &Shown{Event: ev, Header: header, Commitment: evidence.Commitment(evidence.Salt(block.Seed, ordinal), block.Events[ordinal])}
 	shown.Fields = typedFields(&ev)
 	shown.System, shown.Raw = rawFields(&ev)
 	return shown, nil
@@ -128,7 +128,7 @@ func rawFields(ev *Event) (system, raw []Named) {
 			system = append(system, f)
 		}
 	}
-	rawEvent{r}.Fields(func(name, value string) bool {
+	ev.View.Raw.Fields(func(name, value string) bool {
 		raw = append(raw, Named{name, value})
 		return true
 	})

@@ -20,10 +20,12 @@ type Projection interface {
 type Step struct {
 	Memory *Memory
 	delta  *postgres.Delta
+	rows   *postgres.EventRows
 
 	coverage map[assay.HostID]*coverageBuilder
 	posture  map[postureKey]postgres.PostureRow
 	metrics  map[metricKey]*assay.Metric
+	lags     map[lagKey]*lagCounts
 	marked   map[ImportKey]bool
 }
 
@@ -38,16 +40,18 @@ type metricKey struct {
 	day       time.Time
 }
 
-func newStep(memory *Memory, cursor postgres.Cursor) *Step {
+// newStep begins a step. rows is where typed events go; it is emptied.
+func newStep(memory *Memory, cursor postgres.Cursor, rows *postgres.EventRows) *Step {
+	rows.Reset()
 	return &Step{
-		Memory: memory,
+		Memory: memory, rows: rows,
 		delta: &postgres.Delta{
-			Pass: cursor.Pass, Lane: cursor.Lane, From: cursor.Position, Events: postgres.EventRows{},
+			Pass: cursor.Pass, Lane: cursor.Lane, From: cursor.Position,
 			Memories: map[assay.HostID][]byte{},
 			Activity: map[assay.HostID]postgres.Activity{}, Clocks: map[assay.StreamID]time.Time{},
 		},
 		coverage: map[assay.HostID]*coverageBuilder{}, posture: map[postureKey]postgres.PostureRow{},
-		metrics: map[metricKey]*assay.Metric{}, marked: map[ImportKey]bool{},
+		metrics: map[metricKey]*assay.Metric{}, lags: map[lagKey]*lagCounts{}, marked: map[ImportKey]bool{},
 	}
 }
 
@@ -75,16 +79,16 @@ func (s *Step) admit(b *Batch) {
 
 // repeated reports whether the record was projected before, and marks it.
 func (s *Step) repeated(stream assay.StreamID, ev *Event) bool {
-	position := ev.Body.GetPosition()
-	if len(position.GetFileSha256()) != 32 {
+	position := &ev.View.Position
+	key := ImportKey{Stream: stream}
+	if copy(key.SHA256[:], position.FileSHA256) != 32 || len(position.FileSHA256) != 32 {
 		return false // not a record of a file: what the agent says of the import itself
 	}
-	key := ImportKey{Stream: stream, SHA256: [32]byte(position.GetFileSha256())}
 	mark, known := s.Memory.Imports[key]
-	if known && mark.covers(position.GetChunk(), position.GetOrdinal()) {
+	if known && mark.covers(position.Chunk, position.Ordinal) {
 		return true
 	}
-	s.Memory.Imports[key] = ImportMark{Chunk: position.GetChunk(), Ordinal: position.GetOrdinal()}
+	s.Memory.Imports[key] = ImportMark{Chunk: position.Chunk, Ordinal: position.Ordinal}
 	s.marked[key] = true
 	return false
 }
@@ -96,6 +100,12 @@ func (s *Step) introduce(stream assay.StreamID, ev *Event) {
 	}
 	s.Memory.Hosts[ev.Host] = true
 	s.delta.Hosts = append(s.delta.Hosts, postgres.ImportedHost{ID: ev.Host, Name: ev.HostName, Stream: stream})
+}
+
+// events are the rows of the event tables, which from then on are written.
+func (s *Step) events() *postgres.EventRows {
+	s.delta.Events = s.rows
+	return s.rows
 }
 
 func (s *Step) metric(host assay.HostID, name, key string, at time.Time, good bool) {
@@ -127,6 +137,9 @@ func (s *Step) finish(to uint64, watermark time.Time) (*postgres.Delta, error) {
 	s.delta.Posture = slices.Collect(maps.Values(s.posture))
 	for _, m := range s.metrics {
 		s.delta.Metrics = append(s.delta.Metrics, *m)
+	}
+	for key, counts := range s.lags {
+		s.delta.Metrics = counts.metrics(key, s.delta.Metrics)
 	}
 	for key := range s.marked {
 		mark := s.Memory.Imports[key]

@@ -18,14 +18,21 @@ type Typed struct{}
 func (Typed) Project(b *Batch, step *Step) {
 	for i := range b.Events {
 		ev := &b.Events[i]
-		table := telemetry.Of(ev.Body)
-		if table == nil {
-			continue
+		if ev.View.Table != nil {
+			step.events().Add(telemetry.Placement{
+				HostID: ev.Host, Position: int64(ev.Ref.Position), Ordinal: int32(ev.Ref.Ordinal), ReceivedAt: ev.ReceivedAt,
+			}, &ev.View)
 		}
-		step.delta.Events[table.Name] = append(step.delta.Events[table.Name], table.Values(telemetry.Placement{
-			HostID: ev.Host, Position: int64(ev.Ref.Position), Ordinal: int32(ev.Ref.Ordinal), ReceivedAt: ev.ReceivedAt,
-		}, ev.Body))
 	}
+}
+
+// speaksOfItself reports whether an event is one of the few that say how a host
+// and its agent are. Only those are decoded in full.
+func speaksOfItself(ev *Event) bool {
+	if ev.View.Table == nil {
+		return true // statements of the agent have no tables
+	}
+	return ev.View.Table.Name == "win_power_events" || ev.View.Table.Name == "win_security_software_events"
 }
 
 // Posture projects the newest of what a host says of itself, and its activity.
@@ -36,7 +43,10 @@ func (Posture) Project(b *Batch, step *Step) {
 	for i := range b.Events {
 		ev := &b.Events[i]
 		step.activity(ev)
-		switch body := ev.Body.GetBody().(type) {
+		if !speaksOfItself(ev) {
+			continue
+		}
+		switch body := ev.Message().GetBody().(type) {
 		case *telemetryv1.Event_SourceHealth:
 			step.health(ev, body.SourceHealth)
 		case *telemetryv1.Event_Power:
@@ -56,7 +66,7 @@ func (s *Step) activity(ev *Event) {
 	a.FirstObserved = earlierOf(a.FirstObserved, ev.BookedAt)
 	a.LastObserved = laterOf(a.LastObserved, ev.BookedAt)
 	a.LastReceived = laterOf(a.LastReceived, ev.ReceivedAt)
-	if ev.Body.GetSourceHealth() != nil {
+	if ev.View.Table == nil && ev.Message().GetSourceHealth() != nil {
 		a.LastHealth = laterOf(a.LastHealth, ev.BookedAt)
 	}
 	s.delta.Activity[ev.Host] = a
@@ -95,11 +105,12 @@ func (s *Step) securitySoftware(ev *Event, body *telemetryv1.SecuritySoftwareEve
 }
 
 func (s *Step) state(ev *Event, name, value string) {
+	name = clean(name)
 	key := postureKey{ev.Host, name}
 	if old, ok := s.posture[key]; ok && old.ObservedAt.After(ev.BookedAt) {
 		return
 	}
-	s.posture[key] = postgres.PostureRow{Host: ev.Host, Name: clean(name), Value: clean(value), ObservedAt: ev.BookedAt, Ref: ev.Ref}
+	s.posture[key] = postgres.PostureRow{Host: ev.Host, Name: name, Value: clean(value), ObservedAt: ev.BookedAt, Ref: ev.Ref}
 }
 
 // clean makes text that a host chose fit for a text column, and bounds it.
@@ -122,15 +133,43 @@ func (Metrics) Project(b *Batch, step *Step) {
 	for i := range b.Events {
 		ev := &b.Events[i]
 		if ev.Mode == assay.Live && !ev.Imported && !ev.ClockFault {
-			lag := ev.ReceivedAt.Sub(ev.ObservedAt)
-			for _, bound := range lagBounds {
-				step.metric(ev.Host, "forward_lag", strconv.Itoa(bound), ev.BookedAt, lag <= time.Duration(bound)*time.Second)
-			}
+			step.lag(ev)
 		}
-		if table := telemetry.Of(ev.Body); table != nil {
-			if complete, applies := sixFields(table.Name, ev.Body); applies {
-				step.metric(ev.Host, "fields", table.Name, ev.BookedAt, complete)
-			}
+		if complete, applies := sixFields(&ev.View); applies {
+			step.metric(ev.Host, "fields", ev.View.Table.Name, ev.BookedAt, complete)
 		}
 	}
+}
+
+// lag counts an event under every bound that it keeps.
+func (s *Step) lag(ev *Event) {
+	key := lagKey{ev.Host, ev.BookedAt.UTC().Truncate(24 * time.Hour)}
+	counts := s.lags[key]
+	if counts == nil {
+		counts = &lagCounts{}
+		s.lags[key] = counts
+	}
+	counts.total++
+	lag := ev.ReceivedAt.Sub(ev.ObservedAt)
+	for i := len(lagBounds) - 1; i >= 0 && lag <= time.Duration(lagBounds[i])*time.Second; i-- {
+		counts.good[i]++
+	}
+}
+
+// lagKey is a host and a UTC day.
+type lagKey struct {
+	host assay.HostID
+	day  time.Time
+}
+
+type lagCounts struct {
+	total uint64
+	good  [len(lagBounds)]uint64
+}
+
+func (c *lagCounts) metrics(key lagKey, list []assay.Metric) []assay.Metric {
+	for i, bound := range lagBounds {
+		list = append(list, assay.Metric{Host: key.host, Name: "forward_lag", Key: strconv.Itoa(bound), Day: key.day, Good: c.good[i], Total: c.total})
+	}
+	return list
 }

@@ -1,0 +1,57 @@
+package telemetry
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
+)
+
+// Field numbers of Block (event.proto).
+const (
+	blockSeed   = 1
+	blockEvents = 2
+)
+
+// BlockView is a Block taken apart. Events and Texts are the same events, as parts
+// of what was read and as parts of one string.
+type BlockView struct {
+	Seed   []byte
+	Events [][]byte
+	Texts  []string
+}
+
+// SplitBlock takes a serialised Block apart. It fails where proto.Unmarshal does.
+func SplitBlock(raw []byte) (BlockView, error) {
+	var b BlockView
+	w := wire{rest: string(raw)}
+	plain := true
+	for plain && w.next() {
+		// The reader works on strings: what it has read is cut out of raw too.
+		end := len(raw) - len(w.rest)
+		part := raw[end-len(w.bytes) : end : end]
+		switch {
+		case w.kind != wireBytes:
+			plain = false
+		case w.field == blockSeed:
+			b.Seed = part
+		case w.field == blockEvents:
+			b.Events, b.Texts = append(b.Events, part), append(b.Texts, w.bytes)
+		default:
+			plain = false
+		}
+	}
+	if plain && !w.failed {
+		return b, nil
+	}
+	block := new(telemetryv1.Block)
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return BlockView{}, fmt.Errorf("decoding block: %w", err)
+	}
+	b = BlockView{Seed: block.GetSeed(), Events: block.GetEvents()}
+	for _, event := range b.Events {
+		b.Texts = append(b.Texts, string(event))
+	}
+	return b, nil
+}

@@ -109,7 +109,12 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	if err := s.listen(certificate); err != nil {
 		return nil, err
 	}
-	if err := s.build(certificate); err != nil {
+	standby, err := cfg.db.HasSynchronousStandby(ctx)
+	if err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	if err := s.build(certificate, standby); err != nil {
 		s.closeListeners()
 		return nil, err
 	}
@@ -147,7 +152,7 @@ func (s *server) closeListeners() {
 	}
 }
 
-func (s *server) build(certificate *ca.Server) (err error) {
+func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	cfg, store := s.cfg, s.cfg.db.Store
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -161,7 +166,8 @@ func (s *server) build(certificate *ca.Server) (err error) {
 	s.passes = project.Passes(hits)
 	prover := &ledger.Prover{Store: store}
 	s.api, err = agentapi.New(agentapi.Config{
-		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now, SafeAfter: cfg.SafeAfter,
+		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now,
+		SafeAfter: cfg.SafeAfter, CommitIsSafe: standby,
 	})
 	if err != nil {
 		return err

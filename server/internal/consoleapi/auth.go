@@ -152,8 +152,8 @@ func (s *Server) wireError(ctx context.Context, err error) error {
 		return connect.NewError(connect.CodeCanceled, context.Canceled)
 	}
 	kind := assay.KindOf(err)
-	if kind == assay.Internal || kind == assay.Unavailable {
-		s.cfg.Logger.ErrorContext(ctx, "request failed", "error", err, "cause", errors.Unwrap(err))
+	if kind == assay.Internal || kind == assay.Unavailable && errors.Unwrap(err) != nil {
+		s.cfg.Logger.ErrorContext(ctx, "request failed", "error", assay.Cause(err))
 	}
 	return connect.NewError(connectCode(kind), errors.New(assay.Message(err)))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
 )
 
@@ -89,20 +90,36 @@ func (s *Store) Finding(ctx context.Context, id assay.FindingID) (StoredFinding,
 	return f, translate("reading finding", err)
 }
 
-// Closures returns what people closed, newest last.
+// Closures returns what people closed, newest last. They are read from their
+// leaves, which the ledger's tree binds.
 func (s *Store) Closures(ctx context.Context) ([]assay.Closure, error) {
-	rows, err := s.db.Query(ctx, `SELECT finding_id, closed_at, closed_by, cause, position FROM finding_closure ORDER BY position`)
+	rows, err := s.db.Query(ctx, `SELECT position, data FROM finding_closure JOIN leaf USING (position) ORDER BY position`)
 	if err != nil {
 		return nil, translate("reading closures", err)
 	}
 	closures, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (assay.Closure, error) {
 		var c assay.Closure
-		err := row.Scan((*[16]byte)(&c.Finding), &c.At, &c.By, &c.Cause, &c.Position)
-		c.At = c.At.UTC()
+		var data []byte
+		if err := row.Scan(&c.Position, &data); err != nil {
+			return c, err
+		}
+		var entry assay.AuditEntry
+		if err := unmarshalLeaf(data, evidence.LeafOperator, &entry); err != nil {
+			return c, fmt.Errorf("closure %d: %w", c.Position, err)
+		}
+		if entry.Action != closeAction {
+			return c, fmt.Errorf("closure %d: its leaf is of the action %q", c.Position, entry.Action)
+		}
+		var err error
+		c.Finding, err = assay.ParseFindingID(entry.Subject)
+		c.At, c.By, c.Cause = entry.RecordedAt.UTC(), entry.User, entry.Detail["cause"]
 		return c, err
 	})
 	return closures, translate("reading closures", err)
 }
+
+// closeAction is how the audit names the closing of a finding.
+const closeAction = "finding.close"
 
 // CloseFinding records a person's closing with its cause. It is NotFound for an
 // unknown finding and Conflict for one that is not open.
@@ -124,7 +141,7 @@ func (s *Store) CloseFinding(ctx context.Context, id assay.FindingID, by, cause 
 		if err != nil {
 			return fmt.Errorf("closing finding: %w", err)
 		}
-		position, err := s.auditAt(ctx, tx, assay.AuditEntry{User: by, Action: "finding.close", Subject: id.String(),
+		position, err := s.auditAt(ctx, tx, assay.AuditEntry{User: by, Action: closeAction, Subject: id.String(),
 			Detail: map[string]string{"cause": cause}, RecordedAt: now})
 		if err != nil {
 			return err

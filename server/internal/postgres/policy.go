@@ -39,24 +39,41 @@ func (s *Store) ChangePolicy(ctx context.Context, change assay.PolicyChange) (po
 }
 
 // PolicyChanges returns all decisions known at a tree size, oldest first; size
-// 0: all.
+// 0: all. They are read from their leaves, which the ledger's tree binds: the
+// rows beside them only say where the leaves are.
 func (s *Store) PolicyChanges(ctx context.Context, size uint64) ([]assay.PolicyChange, error) {
-	rows, err := s.db.Query(ctx, `SELECT position, body FROM policy_change WHERE $1 = 0 OR position < $1 ORDER BY position`, int64(size))
+	rows, err := s.db.Query(ctx, `SELECT p.position, l.data FROM policy_change p JOIN leaf l USING (position)
+		WHERE $1 = 0 OR position < $1 ORDER BY position`, int64(size))
 	if err != nil {
 		return nil, translate("reading policy", err)
 	}
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (assay.PolicyChange, error) {
 		var c assay.PolicyChange
-		var body []byte
+		var data []byte
 		var position int64
-		if err := row.Scan(&position, &body); err != nil {
+		if err := row.Scan(&position, &data); err != nil {
 			return c, err
 		}
-		if err := json.Unmarshal(body, &c); err != nil {
-			return c, fmt.Errorf("decoding policy change %d: %w", position, err)
+		if err := unmarshalLeaf(data, evidence.LeafPolicy, &c); err != nil {
+			return c, fmt.Errorf("policy change %d: %w", position, err)
 		}
 		c.Position = uint64(position)
 		return c, nil
 	})
 	return changes, translate("reading policy", err)
+}
+
+// unmarshalLeaf reads the JSON record of a leaf of the given kind.
+func unmarshalLeaf(data []byte, kind evidence.LeafKind, record any) error {
+	leaf, err := evidence.ParseLeaf(data)
+	if err != nil {
+		return fmt.Errorf("reading leaf: %w", err)
+	}
+	if leaf.Kind != kind {
+		return fmt.Errorf("its leaf is a %s", leaf.Kind)
+	}
+	if err := json.Unmarshal(leaf.Body, record); err != nil {
+		return fmt.Errorf("decoding leaf: %w", err)
+	}
+	return nil
 }

@@ -31,7 +31,9 @@ type draft struct {
 	agent   int
 	header  evidence.Header // without stream, epoch, number, sequence and previous
 	payload []byte
-	events  []*telemetryv1.Event
+	// Of its events, how many there are and how many have a table. They are not
+	// kept: collecting garbage around them would be counted as the server's work.
+	events, typed int
 }
 
 // load is what one agent sends, in order.
@@ -92,14 +94,10 @@ func (l *loads) count(one *load) {
 	for i := range one.drafts {
 		d := &one.drafts[i]
 		l.batches++
-		l.events += len(d.events)
+		l.events += d.events
+		l.typed += d.typed
 		l.rawBytes += int64(d.header.RawSize)
 		l.wirePacked += int64(d.header.PayloadSize)
-		for _, ev := range d.events {
-			if telemetry.Of(ev) != nil {
-				l.typed++
-			}
-		}
 	}
 }
 
@@ -131,13 +129,37 @@ func makeLoad(number, events int, now time.Time) (load, error) {
 	return made, nil
 }
 
+// decode returns the events of a draft.
+func (d *draft) decode(decoder *zstd.Decoder) ([]*telemetryv1.Event, error) {
+	raw, err := decoder.DecodeAll(d.payload, nil)
+	if err != nil {
+		return nil, fmt.Errorf("decompressing block: %w", err)
+	}
+	block := new(telemetryv1.Block)
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return nil, fmt.Errorf("decoding block: %w", err)
+	}
+	events := make([]*telemetryv1.Event, len(block.GetEvents()))
+	for i, encoded := range block.GetEvents() {
+		events[i] = new(telemetryv1.Event)
+		if err := proto.Unmarshal(encoded, events[i]); err != nil {
+			return nil, fmt.Errorf("decoding event: %w", err)
+		}
+	}
+	return events, nil
+}
+
 func (l *load) pack(encoder *zstd.Encoder, kind evidence.StreamKind, events []*telemetryv1.Event) error {
 	block := &telemetryv1.Block{Seed: make([]byte, evidence.SeedSize)}
 	if _, err := rand.Read(block.Seed); err != nil {
 		return fmt.Errorf("seeding block: %w", err)
 	}
 	header := evidence.Header{Kind: kind, EventCount: uint32(len(events)), ObservedFrom: math.MaxInt64, ObservedTo: math.MinInt64}
+	typed := 0
 	for _, ev := range events {
+		if telemetry.Of(ev) != nil {
+			typed++
+		}
 		encoded, err := proto.Marshal(ev)
 		if err != nil {
 			return fmt.Errorf("encoding event: %w", err)
@@ -152,7 +174,7 @@ func (l *load) pack(encoder *zstd.Encoder, kind evidence.StreamKind, events []*t
 	payload := encoder.EncodeAll(raw, nil)
 	header.PayloadSHA256, header.PayloadSize, header.RawSize = sha256.Sum256(payload), uint32(len(payload)), uint32(len(raw))
 	header.Commitments = evidence.CommitmentRoot(evidence.Commitments(block.GetSeed(), block.GetEvents()))
-	l.drafts = append(l.drafts, draft{agent: l.number, header: header, payload: payload, events: events})
+	l.drafts = append(l.drafts, draft{agent: l.number, header: header, payload: payload, events: len(events), typed: typed})
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/proto/telemetry"
 )
@@ -16,15 +18,24 @@ func TestMix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decoder, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
 	share := map[string]float64{}
 	for _, d := range l.interleaved() {
-		if d.header.Kind == evidence.Bulk && len(d.events) > blockEvents {
-			t.Errorf("a block of %d events", len(d.events))
+		if d.header.Kind == evidence.Bulk && d.events > blockEvents {
+			t.Errorf("a block of %d events", d.events)
 		}
 		if len(d.payload) > 48<<10 {
 			t.Errorf("a payload of %d bytes, which no agent sends", len(d.payload))
 		}
-		for _, ev := range d.events {
+		events, err := d.decode(decoder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range events {
 			if table := telemetry.Of(ev); table != nil {
 				share[table.Name]++
 				if ev.GetRaw() == nil {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/assay-audit/assay/proto/telemetry"
@@ -31,13 +33,22 @@ type chunk map[string][][]any
 
 // chunks makes the rows that the projection makes of the loads, in the order in
 // which a ledger would have their batches.
-func chunks(l *loads, received time.Time) []chunk {
+func chunks(l *loads, received time.Time) ([]chunk, error) {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("making decompressor: %w", err)
+	}
+	defer decoder.Close()
 	var all []chunk
 	current, n := chunk{}, 0
 	for position, d := range l.interleaved() {
 		sum := sha256.Sum256([]byte{byte(d.agent >> 8), byte(d.agent)})
 		host := [16]byte(sum[:16])
-		for ordinal, ev := range d.events {
+		events, err := d.decode(decoder)
+		if err != nil {
+			return nil, err
+		}
+		for ordinal, ev := range events {
 			table := telemetry.Of(ev)
 			if table == nil {
 				continue
@@ -52,13 +63,17 @@ func chunks(l *loads, received time.Time) []chunk {
 	if n > 0 {
 		all = append(all, current)
 	}
-	return all
+	return all, nil
 }
 
 // rawCopy is the yardstick: the same rows by COPY BINARY over connections of its
 // own, with nothing else done, encoding included.
 func rawCopy(ctx context.Context, db *database, l *loads) (Ingest, error) {
-	all := chunks(l, db.cluster.now())
+	all, err := chunks(l, db.cluster.now())
+	if err != nil {
+		return Ingest{}, err
+	}
+	runtime.GC()
 	connections := make([]*pgx.Conn, copyConnections)
 	for i := range connections {
 		conn, err := pgx.Connect(ctx, db.cluster.dsn(db.name))

@@ -102,6 +102,34 @@ func (w *want) matches(s *Step, r *winevent.Record) bool {
 	return true
 }
 
+// Protection that is off is reported as off, each hour.
+func TestReportsTellThatProtectionIsOff(t *testing.T) {
+	t.Parallel()
+	all := world(t)
+	for _, s := range Script() {
+		if s.act != realtimeOff {
+			continue
+		}
+		off := 0
+		for i := range all[s.Host] {
+			r := all[s.Host][i].record
+			if r == nil || r.EventID != 1151 {
+				continue
+			}
+			state, _ := r.Value("RTP state")
+			if (state == "Disabled") != s.active(testStart, r.Time) {
+				t.Errorf("%s: %s at %v", s.Host, state, r.Time)
+			}
+			if state == "Disabled" {
+				off++
+			}
+		}
+		if off < 2 {
+			t.Errorf("%s: %d reports say that protection is off", s.Host, off)
+		}
+	}
+}
+
 // Each step has a host of its own, and enough hosts have none.
 func TestScriptLeavesHostsClean(t *testing.T) {
 	t.Parallel()

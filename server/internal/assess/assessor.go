@@ -52,6 +52,8 @@ type Snapshot struct {
 	Size     uint64
 	Hosts    []assay.Host // by name
 	Activity map[assay.HostID]postgres.HostActivity
+	// Heard is when each host last stated its health, by the instant.
+	Heard    map[assay.HostID]time.Time
 	Verdicts map[assay.HostID][]assay.Verdict // by check
 	Findings []postgres.StoredFinding         // newest first
 	Library  *framework.Library
@@ -99,8 +101,14 @@ func (a *Assessor) loadHosts(ctx context.Context, s *Snapshot) (err error) {
 	if s.Hosts, err = a.cfg.Store.Hosts(ctx); err != nil {
 		return err
 	}
-	s.Activity, err = a.cfg.Store.Activities(ctx)
-	return err
+	if s.Activity, err = a.cfg.Store.Activities(ctx); err != nil {
+		return err
+	}
+	s.Heard = make(map[assay.HostID]time.Time, len(s.Activity))
+	for host, activity := range s.Activity {
+		s.Heard[host] = activity.LastHealth
+	}
+	return nil
 }
 
 // At evaluates the fleet as it stood at instant, by what was known at a ledger
@@ -185,6 +193,7 @@ func (a *Assessor) Evaluate(ctx context.Context, instant time.Time, size uint64)
 				continue // not known yet at that moment
 			}
 			s.Hosts = append(s.Hosts, chunk[i])
+			s.Heard[chunk[i].ID] = inputs[i].Health.At
 			result := evaluate.Evaluate(inputs[i], size, instant)
 			s.Verdicts[chunk[i].ID] = result.Verdicts
 			for _, f := range result.Findings {

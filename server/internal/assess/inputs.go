@@ -17,11 +17,11 @@ import (
 // chunkHosts is how many hosts' facts are held at a time.
 const chunkHosts = 500
 
-// factHorizon is how far back the hits of an enrolled host are read; those of
+// FactHorizon is how far back the hits of an enrolled host are read; those of
 // an imported one are few and may be of any age. Coverage and metrics are judged by the
 // window alone and are read for the last coverageHorizon.
 const (
-	factHorizon     = 400 * 24 * time.Hour
+	FactHorizon     = 400 * 24 * time.Hour
 	coverageHorizon = 31 * 24 * time.Hour
 	maxVerification = 1000
 )
@@ -134,7 +134,7 @@ func (a *Assessor) inputs(ctx context.Context, s *Snapshot, c *shared, hosts []a
 	for _, part := range []struct {
 		hosts []assay.HostID
 		from  time.Time
-	}{{imported, time.Time{}}, {enrolled, instant.Add(-factHorizon)}} {
+	}{{imported, time.Time{}}, {enrolled, instant.Add(-FactHorizon)}} {
 		hits, err := store.Hits(ctx, part.hosts, part.from, instant)
 		if err != nil {
 			return nil, err

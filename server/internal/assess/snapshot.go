@@ -99,16 +99,16 @@ func (s *Snapshot) Silent(h *assay.Host) bool {
 	if h.Kind == assay.ImportedHost || !h.RetiredAt.IsZero() {
 		return false
 	}
+	for i := range s.Verdicts[h.ID] {
+		if v := &s.Verdicts[h.ID][i]; v.Check == "agent.alive" && v.State == assay.StateNotApplicable {
+			return false // it only imports the logs of others
+		}
+	}
 	judged := s.Watermark
 	if s.Instant.Before(judged) {
 		judged = s.Instant
 	}
-	for i := range s.Verdicts[h.ID] {
-		if v := &s.Verdicts[h.ID][i]; v.Check == "agent.alive" {
-			return v.State != assay.StatePass && v.State != assay.StateNotApplicable
-		}
-	}
-	return judged.Sub(s.Activity[h.ID].LastHealth) > silentAfter
+	return judged.Sub(s.Heard[h.ID]) > silentAfter
 }
 
 // AlsoKnownAs lists hosts that are likely the same machine: a short name and a

@@ -19,34 +19,36 @@ type findingJSON struct {
 	Title      string            `json:"title"`
 	OpenedAt   time.Time         `json:"opened_at"`
 	ResolvedAt *time.Time        `json:"resolved_at,omitempty"`
+	Cause      string            `json:"cause,omitempty"`
 	Evidence   [][2]uint64       `json:"evidence"`
 	Fields     map[string]string `json:"fields"`
 }
 
 func findingRecord(f *assay.Finding) findingJSON {
 	r := findingJSON{ID: f.ID.String(), Host: f.Host.String(), Check: f.Check, Title: f.Title, OpenedAt: f.OpenedAt.UTC(),
-		ResolvedAt: orNull(f.ResolvedAt), Fields: f.Fields, Evidence: [][2]uint64{}}
+		ResolvedAt: orNull(f.ResolvedAt), Cause: f.Cause, Fields: f.Fields, Evidence: [][2]uint64{}}
 	for _, ref := range f.Evidence {
 		r.Evidence = append(r.Evidence, [2]uint64{ref.Position, uint64(ref.Ordinal)})
 	}
 	return r
 }
 
-// queueFinding writes what the facts say of a finding; what people said of it
-// (closed_at, closed_by, cause) is never touched here.
+// queueFinding writes what the facts say of a finding; what a person said of it
+// (closed_by and their cause) is never touched here.
 func queueFinding(batch *pgx.Batch, f *assay.Finding, now time.Time, position int64) {
 	fields := f.Fields
 	if fields == nil {
 		fields = map[string]string{}
 	}
 	batch.Queue(`INSERT INTO finding (id, host_id, check_id, key, title, opened_at, last_at, resolved_at, grade, clock_fault,
-			evidence, evidence_total, fields, recorded_at, position)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+			evidence, evidence_total, fields, recorded_at, position, cause)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (id) DO UPDATE SET title = excluded.title, opened_at = excluded.opened_at, last_at = excluded.last_at,
 			resolved_at = excluded.resolved_at, grade = excluded.grade, clock_fault = excluded.clock_fault, evidence = excluded.evidence,
-			evidence_total = excluded.evidence_total, fields = excluded.fields`,
+			evidence_total = excluded.evidence_total, fields = excluded.fields,
+			cause = CASE WHEN finding.closed_by = '' THEN excluded.cause ELSE finding.cause END`,
 		[16]byte(f.ID), [16]byte(f.Host), f.Check, f.Key, f.Title, f.OpenedAt, f.LastAt, orNull(f.ResolvedAt), int16(f.Grade), f.ClockFault,
-		refs(f.Evidence), f.EvidenceTotal, fields, now, position)
+		refs(f.Evidence), f.EvidenceTotal, fields, now, position, f.Cause)
 }
 
 // StoredFinding is a finding with the position of the leaf that opened it.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -160,13 +161,16 @@ func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) (postg
 		}
 	}
 	record.Transitions = evaluate.Transitions(before, all, snapshot.Instant)
+	current := make(map[assay.FindingID]bool, len(snapshot.Findings))
 	for i := range snapshot.Findings {
 		f := &snapshot.Findings[i].Finding
+		current[f.ID] = true
 		before, known := previous.findings[f.ID]
 		if !known || !before.ResolvedAt.Equal(f.ResolvedAt) || before.EvidenceTotal != f.EvidenceTotal || before.Title != f.Title {
 			record.Findings = append(record.Findings, *f)
 		}
 	}
+	record.Findings = append(record.Findings, retracted(previous, current, snapshot)...)
 	states, err := evaluate.NewMap(all)
 	if err != nil {
 		return record, err
@@ -186,6 +190,30 @@ func (e *Evaluation) compare(previous *stored, snapshot *assess.Snapshot) (postg
 		record.Run.Checks[c.ID] = c.Digest
 	}
 	return record, nil
+}
+
+// restated is the cause of a finding that facts which came later took back.
+const restated = "restated: what came in later shows that it was not so"
+
+// retracted closes the open findings that the facts no longer show: a host that
+// seemed silent sent what it had kept. Findings from before the time that facts
+// are read for stay as they are.
+func retracted(previous *stored, current map[assay.FindingID]bool, snapshot *assess.Snapshot) []assay.Finding {
+	judged := make(map[assay.HostID]bool, len(snapshot.Hosts))
+	for i := range snapshot.Hosts {
+		judged[snapshot.Hosts[i].ID] = true
+	}
+	var list []assay.Finding
+	for id, f := range previous.findings {
+		if !f.Open() || current[id] || !judged[f.Host] || f.OpenedAt.Before(snapshot.Instant.Add(-assess.FactHorizon)) {
+			continue
+		}
+		taken := f.Finding
+		taken.ResolvedAt, taken.Cause = snapshot.Instant, restated
+		list = append(list, taken)
+	}
+	slices.SortFunc(list, func(a, b assay.Finding) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	return list
 }
 
 // windowDrift is how far a stored verdict's trailing window may lag before the

@@ -176,3 +176,23 @@ func TestTwoServersDoNotRecordOneRunTwice(t *testing.T) {
 		t.Errorf("a run on top of one that is no longer the newest: %v", err)
 	}
 }
+
+func TestLateFactsTakeFindingsBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cleared(0, noon.Add(-48*time.Hour))
+	b.once()
+	// As if what came later showed that it was not so.
+	b.exec(`DELETE FROM hit`)
+	b.once()
+	findings, err := b.store.Findings(t.Context())
+	if err != nil || len(findings) != 1 {
+		t.Fatalf("%d findings, %v", len(findings), err)
+	}
+	if f := findings[0]; f.Open() || f.Cause != restated || f.ClosedBy != "" {
+		t.Errorf("a finding that no fact shows is %+v", f.Finding)
+	}
+	if n := b.leaves(evidence.LeafFinding); n != 2 {
+		t.Errorf("%d leaves of findings, want its opening and its retraction", n)
+	}
+}

@@ -105,7 +105,7 @@ func (d *decoder) decode(s Stored) (*Batch, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: event %d: %w", errUnprojectable, i, err)
 		}
-		batch.Events[i] = resolve(&s, uint32(i), &view)
+		resolve(&batch.Events[i], &s, uint32(i), &view)
 	}
 	return batch, nil
 }
@@ -137,9 +137,9 @@ func (d *decoder) block(header evidence.Header, payload []byte) (block telemetry
 	return block, nil
 }
 
-// resolve finds the host that an event speaks of.
-func resolve(s *Stored, ordinal uint32, view *telemetry.View) Event {
-	ev := Event{
+// resolve fills in an event and finds the host that it speaks of.
+func resolve(ev *Event, s *Stored, ordinal uint32, view *telemetry.View) {
+	*ev = Event{
 		Ref: assay.EventRef{Position: s.Position, Ordinal: ordinal}, Host: s.Host, Mode: modeOf(view.Mode),
 		ObservedAt: evidence.Time(view.ObservedAt), ReceivedAt: s.ReceivedAt, View: *view,
 	}
@@ -153,7 +153,6 @@ func resolve(s *Stored, ordinal uint32, view *telemetry.View) Event {
 	if ev.ObservedAt.After(s.ReceivedAt.Add(futureBound)) {
 		ev.BookedAt, ev.ClockFault = s.ReceivedAt, true
 	}
-	return ev
 }
 
 func modeOf(mode telemetryv1.Mode) assay.Mode {

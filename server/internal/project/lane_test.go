@@ -124,9 +124,7 @@ func (l *log) project() {
 		if caught {
 			break
 		}
-		runner.head.mu.Lock()
-		moved := runner.head.moved
-		runner.head.mu.Unlock()
+		_, moved := runner.head.get()
 		<-moved
 	}
 	cancel()
@@ -259,5 +257,39 @@ func TestHealthIsStored(t *testing.T) {
 	if n := l.count(`SELECT count(*) FROM coverage_range WHERE source = 'event_log' AND channel = 'Security' AND capability = 'log.security'
 		AND state = 'covered' AND ends_at - starts_at = interval '2 minutes'`); n != 1 {
 		t.Errorf("%d ranges cover the two minutes, want 1", n)
+	}
+}
+
+// TestPassesMeet rebuilds one pass while the other goes on: what each writes does
+// not depend on whether they read together.
+func TestPassesMeet(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	next := uint32(0)
+	more := func(batches int) {
+		for range batches {
+			l.append(intact, cleared(next, "mallory"), cleared(next+1, "eve"))
+			next += 2
+		}
+	}
+	more(60) // more than two steps, and not a whole number of them
+	l.project()
+	more(1)
+	if err := l.store.ResetPass(t.Context(), DetectionsPass, DetectionsVersion); err != nil {
+		t.Fatal(err)
+	}
+	l.project()
+	more(30)
+	if err := l.store.ResetPass(t.Context(), FactsPass, FactsVersion); err != nil {
+		t.Fatal(err)
+	}
+	l.project()
+	for sql, want := range map[string]int{
+		`SELECT count(*) FROM win_log_activity_events`: 182, `SELECT count(*) FROM hit`: 182,
+		`SELECT count(*) FROM quarantine`: 0, `SELECT sum(events) FROM event_days`: 182, `SELECT sum(events) FROM host_activity`: 182,
+	} {
+		if got := l.count(sql); got != want {
+			t.Errorf("%s: %d, want %d", sql, got, want)
+		}
 	}
 }

@@ -70,14 +70,12 @@ func NewRunner(cfg Config) *Runner {
 func (r *Runner) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.watch(ctx) })
-	for _, pass := range r.cfg.Passes {
-		for lane := range int16(Lanes) {
-			l, err := newLane(r, pass, lane)
-			if err != nil {
-				return err
-			}
-			group.Go(func() error { return l.run(ctx) })
+	for number := range int16(Lanes) {
+		l, err := newLane(r, number)
+		if err != nil {
+			return err
 		}
+		group.Go(func() error { return l.run(ctx) })
 	}
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -86,26 +84,33 @@ func (r *Runner) Run(ctx context.Context) error {
 	return err
 }
 
-// head is the newest known size of the ledger and when it was read.
+// reading is what was read of the ledger's head: its size at a time. Readings are
+// numbered from 1.
+type reading struct {
+	size   uint64
+	at     time.Time
+	number uint64
+}
+
+// head is the newest reading.
 type head struct {
 	mu    sync.Mutex
-	size  uint64
-	at    time.Time
+	known reading
 	moved chan struct{} // closed and replaced at each reading
 }
 
 func (h *head) set(size uint64, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.size, h.at = size, at
+	h.known = reading{size, at, h.known.number + 1}
 	close(h.moved)
 	h.moved = make(chan struct{})
 }
 
-func (h *head) get() (size uint64, at time.Time, moved <-chan struct{}) {
+func (h *head) get() (known reading, moved <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.size, h.at, h.moved
+	return h.known, h.moved
 }
 
 // watch reads the ledger's size for all lanes.
@@ -131,75 +136,6 @@ func (r *Runner) watch(ctx context.Context) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-	}
-}
-
-// retryDelay is how long a lane waits after an error.
-const retryDelay = time.Second
-
-// lane is one lane of one pass; it belongs to its goroutine.
-type lane struct {
-	runner      *Runner
-	pass        Pass
-	number      int16
-	projections []Projection
-	decoder     *decoder
-	cursor      postgres.Cursor
-	memory      *Memory // nil: load the cursor again
-	touched     time.Time
-	suspicious  bool // the last step failed on its data: read one batch at a time
-	days        map[time.Time]bool
-	rows        *postgres.EventRows // of the step under way
-}
-
-func newLane(r *Runner, pass Pass, number int16) (*lane, error) {
-	d, err := newDecoder()
-	if err != nil {
-		return nil, err
-	}
-	return &lane{runner: r, pass: pass, number: number, projections: pass.New(), decoder: d, days: map[time.Time]bool{}, rows: postgres.NewEventRows()}, nil
-}
-
-func (l *lane) run(ctx context.Context) error {
-	defer l.decoder.close()
-	log := l.runner.cfg.Logger.With("pass", l.pass.Name, "lane", l.number)
-	for {
-		_, _, moved := l.runner.head.get()
-		more, err := l.step(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, errVersion):
-			return err
-		case errors.Is(err, postgres.ErrCursorMoved):
-			log.InfoContext(ctx, "lane was moved by another projector")
-			l.memory = nil
-		case err != nil:
-			log.ErrorContext(ctx, "projection step failed, will retry", "error", err)
-			l.memory = nil
-			if err := wait(ctx, retryDelay); err != nil {
-				return err
-			}
-		}
-		if more || err != nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-moved:
-		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -51,7 +51,8 @@ func Show(stored postgres.StoredBatch, ordinal uint32) (*Shown, error) {
 	if err != nil {
 		return nil, assay.Errorf(assay.Invalid, "the event cannot be read: %w", err)
 	}
-	ev := resolve((*Stored)(&stored), ordinal, &view)
+	var ev Event
+	resolve(&ev, (*Stored)(&stored), ordinal, &view)
 	ev.Message()
 	shown := &Shown{Event: ev, Header: header, Commitment: evidence.Commitment(evidence.Salt(block.Seed, ordinal), block.Events[ordinal])}
 	shown.Fields = typedFields(&ev)

@@ -63,13 +63,16 @@ func (s *Step) admit(b *Batch) {
 	newest, known := s.Memory.Clocks[b.Stream]
 	before := newest
 	for i := range b.Events {
-		ev := b.Events[i]
-		if ev.Mode == assay.Imported && s.repeated(b.Stream, &ev) {
+		ev := &b.Events[i]
+		if ev.Mode == assay.Imported && s.repeated(b.Stream, ev) {
 			continue
 		}
-		newest = bookLive(&ev, newest)
-		s.introduce(b.Stream, &ev)
-		kept = append(kept, ev)
+		newest = bookLive(ev, newest)
+		s.introduce(b.Stream, ev)
+		if len(kept) < i {
+			b.Events[len(kept)] = *ev
+		}
+		kept = b.Events[:len(kept)+1]
 	}
 	b.Events = kept
 	if newest.After(before) || !known && !newest.IsZero() {

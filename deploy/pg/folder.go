@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 )
 
@@ -102,7 +103,12 @@ func (s *Server) initialise(ctx context.Context) error {
 	cmd.Dir = fresh
 	cmd.Env = environment()
 	cmd.SysProcAttr = s.run.attributes()
-	if out, err := cmd.CombinedOutput(); err != nil {
+	// The signal that a parent's death sends is tied to the thread that forked.
+	// Another goroutine that ends locked to it would end initdb with it.
+	runtime.LockOSThread()
+	out, err := cmd.CombinedOutput()
+	runtime.UnlockOSThread()
+	if err != nil {
 		return fmt.Errorf("initialising a cluster in %s: %w\n%s", s.cfg.Dir, err, lastLines(string(out), 10))
 	}
 	if err := os.Rename(fresh, s.dataDir()); err != nil {

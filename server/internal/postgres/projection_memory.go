@@ -133,3 +133,28 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 	})
 	return translate("resetting projection", err)
 }
+
+// QuarantinedBatch is a batch that no projection could read.
+type QuarantinedBatch struct {
+	Position      uint64
+	Host          assay.HostID // of the agent that sent it
+	Reason        string
+	QuarantinedAt time.Time
+}
+
+// Quarantine lists the batches in quarantine, by position.
+func (s *Store) Quarantine(ctx context.Context) ([]QuarantinedBatch, error) {
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT ON (q.position) q.position, a.host_id, q.reason, q.quarantined_at
+		FROM quarantine q JOIN batch b ON b.position = q.position JOIN stream s ON s.id = b.stream_id JOIN agent a ON a.id = s.agent_id
+		ORDER BY q.position, q.pass`)
+	if err != nil {
+		return nil, translate("reading quarantine", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (QuarantinedBatch, error) {
+		var q QuarantinedBatch
+		err := row.Scan(&q.Position, (*[16]byte)(&q.Host), &q.Reason, &q.QuarantinedAt)
+		q.QuarantinedAt = q.QuarantinedAt.UTC()
+		return q, err
+	})
+	return list, translate("reading quarantine", err)
+}

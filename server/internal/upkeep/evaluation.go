@@ -2,6 +2,7 @@ package upkeep
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -92,6 +93,9 @@ func (e *Evaluation) Once(ctx context.Context) (size uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := e.addQuarantine(ctx, snapshot); err != nil {
+		return 0, err
+	}
 	record, err := e.compare(previous, snapshot)
 	if err != nil {
 		return 0, err
@@ -103,6 +107,28 @@ func (e *Evaluation) Once(ctx context.Context) (size uint64, err error) {
 	e.seconds.Observe(e.cfg.Now().Sub(started).Seconds())
 	e.lag.Set(started.Sub(snapshot.Watermark).Seconds())
 	return snapshot.Size, nil
+}
+
+// quarantineCheck is the check that findings of unreadable batches are under.
+const quarantineCheck = "log.chain"
+
+// addQuarantine makes a finding of each batch that could not be projected: what
+// it held speaks in no verdict, and that must not go unseen.
+func (e *Evaluation) addQuarantine(ctx context.Context, snapshot *assess.Snapshot) error {
+	batches, err := e.cfg.Store.Quarantine(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range batches {
+		key := fmt.Sprintf("quarantine/%d", q.Position)
+		snapshot.Findings = append(snapshot.Findings, postgres.StoredFinding{Finding: assay.Finding{
+			ID: assay.NewFindingID(quarantineCheck, q.Host, key), Host: q.Host, Check: quarantineCheck, Key: key,
+			Title:    fmt.Sprintf("The batch at ledger position %d cannot be read: %s", q.Position, q.Reason),
+			OpenedAt: q.QuarantinedAt, LastAt: q.QuarantinedAt, EvidenceTotal: 1,
+			Evidence: []assay.EventRef{{Position: q.Position}}, Fields: map[string]string{"reason": q.Reason},
+		}})
+	}
+	return nil
 }
 
 // stored is what the newest run left.

@@ -54,6 +54,9 @@ func (c *serveCmd) Run(e *env) error {
 			return err
 		}
 	}
+	if err := db.CheckSchema(e.ctx); err != nil {
+		return err
+	}
 	s, err := newServer(e.ctx, serverConfig{serveCmd: c, db: db, log: e.log, now: e.now})
 	if err != nil {
 		return err

@@ -82,6 +82,7 @@ func startWith(t *testing.T, stdin io.Reader, name string, args ...string) *chil
 		// The signal that a parent's death sends is tied to the thread that
 		// forked, which must live as long as the child.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		defer close(c.done)
 		err := c.cmd.Start()
 		started <- err

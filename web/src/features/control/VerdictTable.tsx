@@ -21,6 +21,8 @@ interface VerdictTableProps {
   readonly empty: ReactNode;
   readonly filters?: ReactNode;
   readonly count?: ReactNode;
+  /** one is set where every row is of the same check: its column waits to be chosen. */
+  readonly one?: boolean;
 }
 
 const hostColumn: Column<Verdict> = {
@@ -132,13 +134,14 @@ function requirementsOf(frameworks: readonly Framework[], check: string): { fram
 }
 
 /** VerdictTable lists verdicts with why they are so. */
-export function VerdictTable({ list, first, name, empty, filters, count }: VerdictTableProps) {
+export function VerdictTable({ list, first, name, empty, filters, count, one = false }: VerdictTableProps) {
   const known = useQuery(frameworksQuery).data;
   const columns = useMemo((): Column<Verdict>[] => {
     const checkColumn: Column<Verdict> = {
       id: "check",
       header: "Check",
       width: "minmax(9rem, 1.2fr)",
+      off: one,
       value: (verdict) => verdict.check,
       cell: (verdict) => {
         const title = known?.checks.find((check) => check.id === verdict.check)?.title ?? "";
@@ -175,7 +178,7 @@ export function VerdictTable({ list, first, name, empty, filters, count }: Verdi
       ),
     };
     return first === "host" ? [hostColumn, stateColumn, checkColumn, ...restColumns, speaksFor] : [checkColumn, stateColumn, ...restColumns, speaksFor];
-  }, [known, first]);
+  }, [known, first, one]);
   return (
     <DataTable
       name={name}

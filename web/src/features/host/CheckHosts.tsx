@@ -54,6 +54,7 @@ export function CheckHosts({ check }: { readonly check: string }) {
       <VerdictTable
         name={`hosts-${check}`}
         first="host"
+        one
         list={list}
         filters={
           <>

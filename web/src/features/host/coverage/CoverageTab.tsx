@@ -120,6 +120,10 @@ function Legend() {
           {rangeWords[kind]}
         </li>
       ))}
+      <li>
+        <span className={`${css.stretch} ${css.blank} ${css.swatch}`} aria-hidden="true" />
+        Nothing expected or known
+      </li>
     </ul>
   );
 }

@@ -72,8 +72,12 @@ func (s *statusService) GetOverview(ctx context.Context, req *connect.Request[co
 	if err := s.ledgerSummary(ctx, res); err != nil {
 		return nil, err
 	}
-	since := snapshot.Instant.Add(-24 * time.Hour)
-	transitions, err := s.cfg.Store.Transitions(ctx, postgres.TransitionFilter{Since: since, Below: req.Msg.GetAsOf().GetTreeSize(), Limit: changesShown})
+	filter := postgres.TransitionFilter{Since: snapshot.Instant.Add(-24 * time.Hour), Below: req.Msg.GetAsOf().GetTreeSize(), Limit: changesShown}
+	if req.Msg.GetAsOf().GetInstant() != nil {
+		// Of a past day: what became so on it, whenever that was learnt.
+		filter.ValidFrom, filter.ValidTo, filter.Since = filter.Since, snapshot.Instant, time.Time{}
+	}
+	transitions, err := s.cfg.Store.Transitions(ctx, filter)
 	if err != nil {
 		return nil, err
 	}

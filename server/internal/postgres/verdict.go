@@ -43,12 +43,14 @@ func (s *Store) Verdicts(ctx context.Context) ([]assay.Verdict, error) {
 
 // TransitionFilter narrows Transitions; zero fields do not.
 type TransitionFilter struct {
-	Host   *assay.HostID
-	Check  string
-	Since  time.Time
-	Before uint64 // only positions below it, for paging
-	Below  uint64 // only what was known at this tree size
-	Limit  int
+	Host  *assay.HostID
+	Check string
+	Since time.Time // recorded at or after
+	// ValidFrom and ValidTo bound when they became so by the facts.
+	ValidFrom, ValidTo time.Time
+	Before             uint64 // only positions below it, for paging
+	Below              uint64 // only what was known at this tree size
+	Limit              int
 }
 
 // Transitions lists changes of state, newest first.
@@ -60,7 +62,8 @@ func (s *Store) Transitions(ctx context.Context, f TransitionFilter) ([]assay.Tr
 	rows, err := s.db.Query(ctx, `SELECT host_id, check_id, from_state, to_state, reason, valid_at, recorded_at, position FROM transition
 		WHERE ($1::uuid IS NULL OR host_id = $1) AND ($2 = '' OR check_id = $2) AND ($3::timestamptz IS NULL OR recorded_at >= $3)
 			AND ($4::bigint = 0 OR position < $4) AND ($5::bigint = 0 OR position < $5)
-		ORDER BY position DESC LIMIT $6`, host, f.Check, orNull(f.Since), int64(f.Before), int64(f.Below), f.Limit)
+			AND ($7::timestamptz IS NULL OR valid_at > $7) AND ($8::timestamptz IS NULL OR valid_at <= $8)
+		ORDER BY position DESC LIMIT $6`, host, f.Check, orNull(f.Since), int64(f.Before), int64(f.Below), f.Limit, orNull(f.ValidFrom), orNull(f.ValidTo))
 	if err != nil {
 		return nil, translate("reading transitions", err)
 	}

@@ -83,9 +83,16 @@ func defenderRows() []row {
 // spaces, in changing case, and "signature" became "security intelligence": all
 // of that is one name here.
 func (m *mapper) label(names ...string) string {
+	// A record is asked for some forty labels: its names are folded once.
+	if m.labels == nil {
+		m.labels = make([]string, len(m.fields))
+		for i := range m.fields {
+			m.labels[i] = defenderName(m.fields[i].Name)
+		}
+	}
 	for _, name := range names {
 		for i := range m.fields {
-			if defenderName(m.fields[i].Name) == name {
+			if m.labels[i] == name {
 				if v := strings.TrimSpace(m.fields[i].Value); v != "" && v != "-" {
 					return valid(v)
 				}

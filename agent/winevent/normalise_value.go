@@ -22,6 +22,7 @@ type mapper struct {
 	record     *Record
 	fields     []Field
 	event      *telemetryv1.Event
+	labels     []string // the fields' names as Defender means them, once they are asked for
 }
 
 // text is the value of the first of the names that has one. Windows writes "-"

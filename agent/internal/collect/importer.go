@@ -18,6 +18,7 @@ import (
 	"github.com/assay-audit/assay/agent/winevent"
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/proto/telemetry"
 )
 
 // Result is what became of one file.
@@ -245,7 +246,8 @@ func (f *importing) record(r *winevent.Record, chunk, ordinal uint32) error {
 func (f *importing) report(action string, position []byte, reason string) error {
 	ev := &telemetryv1.Event{
 		Subject: &telemetryv1.Subject{Kind: telemetryv1.SubjectKind_SUBJECT_KIND_SELF},
-		Source:  telemetryv1.Source_SOURCE_AGENT, Grade: telemetryv1.Grade_GRADE_D, Mode: telemetryv1.Mode_MODE_LIVE,
+		Source:  telemetryv1.Source_SOURCE_AGENT, Grade: telemetry.GradeOf(telemetryv1.Source_SOURCE_AGENT, "", 0, 0),
+		Mode:       telemetryv1.Mode_MODE_LIVE,
 		ObservedAt: evidence.Ticks(f.importer.Now()),
 		Position:   &telemetryv1.Position{FileSha256: f.sha256[:]},
 		Body: &telemetryv1.Event_AgentEvent{AgentEvent: &telemetryv1.AgentEvent{

@@ -9,6 +9,7 @@ import (
 	"github.com/assay-audit/assay/agent/internal/spool"
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/proto/telemetry"
 )
 
 // Meter counts one source and channel since the pipeline began, and says how
@@ -223,7 +224,7 @@ func (p *Pipeline) ownEvent() *telemetryv1.Event {
 	return &telemetryv1.Event{
 		Subject:    &telemetryv1.Subject{Kind: telemetryv1.SubjectKind_SUBJECT_KIND_SELF},
 		Source:     telemetryv1.Source_SOURCE_AGENT,
-		Grade:      telemetryv1.Grade_GRADE_D,
+		Grade:      telemetry.GradeOf(telemetryv1.Source_SOURCE_AGENT, "", 0, 0),
 		Mode:       telemetryv1.Mode_MODE_LIVE,
 		ObservedAt: evidence.Ticks(p.cfg.Now()),
 	}

@@ -322,7 +322,7 @@ func sourceGrade(source string) assay.Grade {
 	switch source {
 	case "kernel":
 		return assay.GradeA
-	case "sysmon":
+	case "sysmon", "agent":
 		return assay.GradeB
 	case "event_log", "etw":
 		return assay.GradeC

@@ -36,7 +36,7 @@ var sideways = map[[2]string]string{
 
 // testOnly are packages that only tests import, and the benchmark, which is no
 // part of the product; they may import what they like.
-var testOnly = []string{"server/internal/pgtest", "server/internal/bench", "server/cmd/assay-bench"}
+var testOnly = []string{"server/internal/pgtest", "server/internal/bench", "server/cmd/assay-bench", "agent/internal/servertest"}
 
 // ImportDirection checks direct imports against the table, and that the agent's
 // and the server's insides do not know each other. Tests are free.
@@ -128,7 +128,9 @@ var confined = []struct {
 	{"github.com/jackc/pgx", []string{"server/internal/postgres", "server/internal/pgtest", "server/internal/bench", "deploy"}, "pgx stops in postgres"},
 	{"database/sql", []string{"server/internal/postgres", "deploy"}, "SQL stops in postgres"},
 	{
-		Module + "/proto/assay/agent", []string{"server/internal/agentapi", "server/internal/bench", "agent/internal/uplink", "agent/internal/enrol"},
+		Module + "/proto/assay/agent", []string{
+			"server/internal/agentapi", "server/internal/bench", "agent/internal/uplink", "agent/internal/enrol", "agent/internal/servertest",
+		},
 		"messages of agent/v1 stop in agentapi, uplink and enrol",
 	},
 	{

@@ -19,7 +19,6 @@ import (
 	"github.com/assay-audit/assay/agent/internal/pipeline"
 	"github.com/assay-audit/assay/agent/internal/spool"
 	"github.com/assay-audit/assay/agent/internal/uplink"
-	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 )
@@ -169,10 +168,7 @@ func (a *Agent) uplinkConfig() uplink.Config {
 		Server: info.Server, TLS: a.Identity.TLS, Dial: a.cfg.Dial, Spools: a.Spools, StateFile: UplinkFile(a.cfg.Dir),
 		AgentID: info.AgentID, LedgerKey: info.LedgerKey, AgentVersion: a.cfg.AgentVersion, BootID: a.cfg.BootID,
 		Log: a.cfg.Log, Now: a.cfg.Now, Admit: a.cfg.Admit, Pace: a.cfg.Pace,
-		Welcomed: func(l *agentv1.Limits, skew time.Duration) {
-			a.Pipeline.SetLimits(l.GetMaxRawBytes(), l.GetMaxEvents())
-			a.Pipeline.SetClockSkew(skew)
-		},
+		Welcomed: uplink.TellWelcome(a.Pipeline.SetLimits, a.Pipeline.SetClockSkew),
 		LedgerForked: func(reason string) {
 			what := &telemetryv1.AgentEvent{Action: "ledger_fork", Reason: reason}
 			if err := a.Pipeline.ReportNow(what); err != nil {

@@ -62,6 +62,15 @@ type Config struct {
 	Upkeep time.Duration
 }
 
+// TellWelcome makes a Config.Welcomed that hands on what a batch may have, in
+// bytes and events (0: unsaid), and the server's clock minus ours.
+func TellWelcome(limits func(maxRaw, events uint32), skew func(time.Duration)) func(*agentv1.Limits, time.Duration) {
+	return func(l *agentv1.Limits, d time.Duration) {
+		limits(l.GetMaxRawBytes(), l.GetMaxEvents())
+		skew(d)
+	}
+}
+
 // Uplink sends the spools of one agent.
 type Uplink struct {
 	cfg      Config

@@ -135,6 +135,7 @@ func (x *expander) children(mode mode, e *element, values []value) error {
 		it := &e.content[i]
 		var err error
 		switch it.kind {
+		case itemText:
 		case itemElement:
 			err = x.element(mode, it.element, values)
 		case itemValue:
@@ -207,6 +208,7 @@ func (x *expander) appendContent(content []item, values []value) error {
 		it := &content[i]
 		before := len(x.text)
 		switch it.kind {
+		case itemElement:
 		case itemText:
 			x.text = append(x.text, it.text...)
 		case itemValue:

@@ -166,6 +166,8 @@ func (e *CopyEncoder) appendValue(dst []byte, p *plainField, at int) []byte {
 		return binary.BigEndian.AppendUint32(appendSize(dst, 4), uint32(value.number))
 	case KindFloat64:
 		return binary.BigEndian.AppendUint64(appendSize(dst, 8), value.number)
+	case KindInt64:
+	case KindUUID, KindTime: // of the columns before the plain fields alone
 	}
 	switch {
 	case p.signed:

@@ -60,6 +60,7 @@ func (sc *Scratch) accepts(n *node, i int, m *matcher) bool {
 		return sc.isNull(n.field)
 	case matchRef:
 		return sc.refAt(n.field, n.refs[i], m) >= 0
+	case matchText, matchRegexp, matchCIDR, matchNumber:
 	}
 	return sc.valueAt(n.field, m) >= 0
 }
@@ -122,6 +123,7 @@ func (sc *Scratch) valueAccepted(v *value, m *matcher) bool {
 			got, ok = parseNumber(v.raw)
 		}
 		return ok && m.op.holds(got.compare(m.number))
+	case matchNull, matchExists, matchRef: // of the field, not of one value
 	}
 	return false
 }

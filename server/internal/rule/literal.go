@@ -62,8 +62,10 @@ func (x *extractor) required(n *node) []literals {
 		return []literals{union}
 	case opAtom:
 		return x.ofAtom(n)
+	case opNot: // its kid need not hold
+	case opSelection: // bound trees have none
 	}
-	return nil // NOT: its kid need not hold
+	return nil
 }
 
 func (x *extractor) ofAtom(n *node) []literals {
@@ -142,6 +144,7 @@ func (x *extractor) ofMatcher(field int32, m *matcher) literals {
 			return nil
 		}
 		return x.normal(field, regexpTexts(tree))
+	case matchNull, matchExists, matchCIDR, matchNumber, matchRef: // no text that must stand in the event
 	}
 	return nil
 }

@@ -99,6 +99,8 @@ func (sc *Scratch) explain(out []MatchedField, n *node) []MatchedField {
 				}
 			}
 		}
+	case opNot:
+	case opSelection: // bound trees have none
 	}
 	return out
 }

@@ -294,6 +294,8 @@ func (e *entry) matcher(it item) (*matcher, error) {
 			m.variant = variantRaw
 		}
 		return m, nil
+	case matchText:
+	case matchNull: // null is a value's, never an entry's
 	}
 	p := it.pattern
 	if e.start || e.field == "" {

@@ -72,6 +72,7 @@ func (c *compiler) bindExpr(e *expr, selection string, fields map[string]string)
 			n.refs[i] = c.fieldID(mapped(fields, m.ref))
 		}
 		return n
+	case opAnd, opOr, opNot:
 	}
 	n := node{op: e.op, kids: make([]node, 0, len(e.kids))}
 	for _, k := range e.kids {
@@ -118,6 +119,8 @@ func requiredIDs(n *node) []uint32 {
 		return slices.Compact(ids)
 	case opAtom:
 		return n.atom.eventIDs()
+	case opNot: // all but some
+	case opSelection: // bound trees have none
 	}
 	return nil
 }

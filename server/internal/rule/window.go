@@ -222,6 +222,7 @@ func newSpan(k *Correlation, entries []tally, last int) *span {
 		s.values = map[string]int{}
 	case TemporalOrdered:
 		s.begun = slices.Repeat([]int{-1}, len(k.Rules))
+	case EventCount: // entries alone
 	}
 	for i := s.from; i < last; i++ {
 		s.take(i)

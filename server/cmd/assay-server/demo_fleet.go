@@ -57,7 +57,8 @@ func (d *demo) command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 type fleet struct {
 	child *exec.Cmd
 	done  chan struct{} // closed when the past is committed
-	ended chan error
+	ended chan struct{} // closed when the child has ended; err says how
+	err   error
 }
 
 func (d *demo) startFleet(ctx context.Context) (*fleet, error) {
@@ -80,7 +81,7 @@ func (d *demo) startFleet(ctx context.Context) (*fleet, error) {
 	if err := child.Start(); err != nil {
 		return nil, fmt.Errorf("starting the fleet: %w", err)
 	}
-	f := &fleet{child: child, done: make(chan struct{}), ended: make(chan error, 1)}
+	f := &fleet{child: child, done: make(chan struct{}), ended: make(chan struct{})}
 	go f.watch(out)
 	return f, nil
 }
@@ -95,7 +96,8 @@ func (f *fleet) watch(out io.Reader) {
 			close(f.done)
 		}
 	}
-	f.ended <- f.child.Wait()
+	f.err = f.child.Wait()
+	close(f.ended)
 }
 
 func (f *fleet) backfilled(ctx context.Context) error {
@@ -104,13 +106,12 @@ func (f *fleet) backfilled(ctx context.Context) error {
 		return ctx.Err()
 	case <-f.done:
 		return nil
-	case err := <-f.ended:
-		f.ended <- err
+	case <-f.ended:
 		select {
 		case <-f.done:
 			return nil
 		default:
-			return fmt.Errorf("the fleet ended before its past was sent: %w", errors.Join(err, errors.New("see above")))
+			return fmt.Errorf("the fleet ended before its past was sent: %w", errors.Join(f.err, errors.New("see above")))
 		}
 	}
 }
@@ -129,8 +130,8 @@ func (f *fleet) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		<-f.ended
 		return ctx.Err()
-	case err := <-f.ended:
-		return fmt.Errorf("the fleet ended: %w", errors.Join(err, errors.New("see above")))
+	case <-f.ended:
+		return fmt.Errorf("the fleet ended: %w", errors.Join(f.err, errors.New("see above")))
 	}
 }
 

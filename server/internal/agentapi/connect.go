@@ -69,8 +69,11 @@ func ended(ctx context.Context, err error) error {
 func (s *session) finish(sent <-chan error, drain bool) error {
 	timeout := time.NewTimer(s.server.cfg.DrainWait)
 	defer timeout.Stop()
-	settled := make(chan error, 1)
-	s.server.goroutines.Go(func() { settled <- s.acquireAll() })
+	settled := make(chan struct{})
+	s.server.goroutines.Go(func() {
+		defer close(settled)
+		_ = s.acquireAll() // fails only when the session ends, which is seen below
+	})
 	select {
 	case <-settled:
 	case <-s.ctx.Done():
@@ -83,7 +86,10 @@ func (s *session) finish(sent <-chan error, drain bool) error {
 	}
 	s.out.close()
 	select {
-	case <-sent:
+	case err := <-sent:
+		if err != nil {
+			s.server.cfg.Log.DebugContext(s.ctx, "sending what was left failed", "agent_id", s.caller.agent.ID.String(), "error", err.Error())
+		}
 	case <-timeout.C:
 	}
 	return nil

@@ -71,7 +71,7 @@ func (s *Server) admit(ctx context.Context, method string) (context.Context, err
 		err = assay.Errorf(assay.Denied, "the method is not open to anyone")
 	}
 	if err != nil {
-		return nil, s.status(ctx, "call refused", err)
+		return nil, s.status(ctx, "admission", err)
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
 }
@@ -141,7 +141,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	}
 	res, err := handler(ctx, req)
 	if err != nil {
-		return nil, s.status(ctx, "call failed", err)
+		return nil, s.status(ctx, "call", err)
 	}
 	return res, nil
 }
@@ -160,7 +160,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		return err
 	}
 	if err := handler(srv, &admitted{stream, ctx}); err != nil {
-		return s.status(ctx, "stream ended", err)
+		return s.status(ctx, "stream", err)
 	}
 	return nil
 }
@@ -187,8 +187,9 @@ func codeOf(kind assay.Kind) codes.Code {
 	return codes.Internal
 }
 
-// status makes what the caller sees of err and logs what it does not.
-func (s *Server) status(ctx context.Context, what string, err error) error {
+// status makes what the caller sees of err and logs what it does not. step is
+// what ended with err: admission, call or stream.
+func (s *Server) status(ctx context.Context, step string, err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err // gRPC's own: the connection ended
 	}
@@ -197,15 +198,15 @@ func (s *Server) status(ctx context.Context, what string, err error) error {
 		return status.FromContextError(err).Err()
 	}
 	kind := assay.KindOf(err)
-	attrs := []any{"error", assay.Cause(err).Error(), "kind", kind.String(), "address", addressOf(ctx).String()}
+	attrs := []any{"step", step, "error", assay.Cause(err).Error(), "kind", kind.String(), "address", addressOf(ctx).String()}
 	if c := callerOf(ctx); c != nil && c.agent.ID != (assay.AgentID{}) {
 		attrs = append(attrs, "agent_id", c.agent.ID.String())
 	}
 	switch kind {
 	case assay.Internal:
-		s.cfg.Log.ErrorContext(ctx, what, attrs...)
+		s.cfg.Log.ErrorContext(ctx, "agent not served", attrs...)
 	case assay.Invalid, assay.NotFound, assay.Conflict, assay.Unauthentic, assay.Denied, assay.Limited, assay.Unavailable:
-		s.cfg.Log.WarnContext(ctx, what, attrs...)
+		s.cfg.Log.WarnContext(ctx, "agent not served", attrs...)
 	}
 	return status.Error(codeOf(kind), assay.Message(err))
 }

@@ -23,8 +23,8 @@ func (enrolCommand) Help() string {
 programs can read.
 
 Examples:
-  assay-agent enrol --server assay.example.com:8443 --ca-hash 9f86d0...0a08 --token-file token.txt
-  ASSAY_TOKEN=... assay-agent enrol --server 10.0.0.5:8443 --ca-hash 9f86d0...0a08 --dir ./state`
+  assay-agent enrol --server assay.example.com:8444 --ca-hash 9f86d0...0a08 --token-file token.txt
+  ASSAY_TOKEN=... assay-agent enrol --server 10.0.0.5:8444 --ca-hash 9f86d0...0a08 --dir ./state`
 }
 
 // tokenVariable is where the token is read from without a file.

@@ -15,7 +15,7 @@ func (s *Store) Coverage(ctx context.Context, hosts []assay.HostID, from, to tim
 	rows, err := s.db.Query(ctx, `SELECT host_id, source, channel, capability, state, mode, grade, starts_at, ends_at, reason,
 			since_position, since_ordinal, until_position, until_ordinal
 		FROM coverage_range WHERE (cardinality($1::uuid[]) = 0 OR host_id = ANY ($1)) AND ends_at >= $2 AND starts_at < $3
-		ORDER BY host_id, source, channel, capability, starts_at`, ids(hosts), from, to)
+		ORDER BY host_id, source, channel, capability, starts_at`, uuids(hosts), from, to)
 	if err != nil {
 		return nil, translate("reading coverage", err)
 	}

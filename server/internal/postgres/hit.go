@@ -18,7 +18,7 @@ func (s *Store) Hits(ctx context.Context, hosts []assay.HostID, from, to time.Ti
 	rows, err := s.db.Query(ctx, `SELECT host_id, check_id, selector, position, ordinal, observed_at, received_at, booked_at, clock_fault,
 			mode, grade, source, channel, provider, event_id, record_id, fields
 		FROM hit WHERE host_id = ANY ($1) AND booked_at >= $2 AND booked_at <= $3 ORDER BY host_id, position, ordinal, check_id, selector`,
-		ids(hosts), from, to)
+		uuids(hosts), from, to)
 	if err != nil {
 		return nil, translate("reading hits", err)
 	}
@@ -41,7 +41,7 @@ func (s *Store) Hits(ctx context.Context, hosts []assay.HostID, from, to time.Ti
 // Metrics returns the metrics of the hosts for the UTC days in [from, to].
 func (s *Store) Metrics(ctx context.Context, hosts []assay.HostID, from, to time.Time) ([]assay.Metric, error) {
 	rows, err := s.db.Query(ctx, `SELECT host_id, name, key, day, good, total FROM metric
-		WHERE host_id = ANY ($1) AND day BETWEEN $2 AND $3 ORDER BY host_id, name, key, day`, ids(hosts), day(from), day(to))
+		WHERE host_id = ANY ($1) AND day BETWEEN $2 AND $3 ORDER BY host_id, name, key, day`, uuids(hosts), day(from), day(to))
 	if err != nil {
 		return nil, translate("reading metrics", err)
 	}

@@ -14,7 +14,7 @@ import (
 // StreamClocks returns the newest live event time of the streams that have one.
 func (s *Store) StreamClocks(ctx context.Context, pass string, streams []assay.StreamID) (map[assay.StreamID]time.Time, error) {
 	clocks := make(map[assay.StreamID]time.Time, len(streams))
-	rows, err := s.db.Query(ctx, `SELECT stream_id, live_until FROM stream_clock WHERE pass = $1 AND stream_id = ANY ($2)`, pass, ids(streams))
+	rows, err := s.db.Query(ctx, `SELECT stream_id, live_until FROM stream_clock WHERE pass = $1 AND stream_id = ANY ($2)`, pass, uuids(streams))
 	if err != nil {
 		return nil, translate("reading stream clocks", err)
 	}
@@ -30,7 +30,7 @@ func (s *Store) StreamClocks(ctx context.Context, pass string, streams []assay.S
 // ImportMarks returns how far the files of the streams were projected.
 func (s *Store) ImportMarks(ctx context.Context, pass string, streams []assay.StreamID, files [][]byte) ([]ImportMark, error) {
 	rows, err := s.db.Query(ctx, `SELECT stream_id, file_sha256, chunk, ordinal FROM import_progress
-		WHERE pass = $1 AND stream_id = ANY ($2) AND file_sha256 = ANY ($3)`, pass, ids(streams), files)
+		WHERE pass = $1 AND stream_id = ANY ($2) AND file_sha256 = ANY ($3)`, pass, uuids(streams), files)
 	if err != nil {
 		return nil, translate("reading import progress", err)
 	}
@@ -49,7 +49,7 @@ func (s *Store) ImportMarks(ctx context.Context, pass string, streams []assay.St
 // CoverageMemories returns what the coverage builder remembers of the hosts, as JSON.
 func (s *Store) CoverageMemories(ctx context.Context, hosts []assay.HostID) (map[assay.HostID][]byte, error) {
 	memories := make(map[assay.HostID][]byte, len(hosts))
-	rows, err := s.db.Query(ctx, `SELECT host_id, memory FROM coverage_memory WHERE host_id = ANY ($1)`, ids(hosts))
+	rows, err := s.db.Query(ctx, `SELECT host_id, memory FROM coverage_memory WHERE host_id = ANY ($1)`, uuids(hosts))
 	if err != nil {
 		return nil, translate("reading coverage memory", err)
 	}

@@ -24,8 +24,11 @@ type BlockView struct {
 
 // SplitBlock takes a serialised Block apart. It fails where proto.Unmarshal does.
 func SplitBlock(raw []byte) (BlockView, error) {
-	var b BlockView
 	w := wire{rest: string(raw)}
+	n := 0
+	for count := w; count.next(); n++ {
+	}
+	b := BlockView{Events: make([][]byte, 0, n), Texts: make([]string, 0, n)}
 	plain := true
 	for plain && w.next() {
 		// The reader works on strings: what it has read is cut out of raw too.

@@ -81,16 +81,16 @@ func (r *Report) Print(w io.Writer) error {
 	fmt.Fprintf(t, "medians of %d rounds on %d cores; %d agents, %d events in %d batches (%.0f bytes an event, %.0f packed)\n\n",
 		r.Rounds, r.Cores, r.Agents, r.Events, r.Batches, r.RawBytes, r.PayloadBytes)
 	fmt.Fprintf(t, "\tevents/s\tto COPY\tCPU s/M\tPostgres s/M\tWAL B/event\tdisk B/event\tack p50\tack p99\n")
-	line := func(name string, i Ingest) {
+	line := func(name string, i Ingest, toCopy float64) {
 		if i.EventsPerSecond == 0 {
 			return
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%s\t%s\n", name, i.EventsPerSecond, ratio(i, r.Copy), i.ProcessCPU, i.PostgresCPU,
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%s\t%s\n", name, i.EventsPerSecond, toCopy, i.ProcessCPU, i.PostgresCPU,
 			i.WALBytes, i.DiskBytes, latency(i.AckP50), latency(i.AckP99))
 	}
-	line("COPY of typed rows", r.Copy)
-	line("burst (acknowledged)", r.Burst)
-	line("sustained (projected)", r.Sustained)
+	line("COPY of typed rows", r.Copy, 1)
+	line("burst (acknowledged)", r.Burst, r.BurstRatio)
+	line("sustained (projected)", r.Sustained, r.SustainedRatio)
 	fmt.Fprintf(t, "\nevent logs, one core\t%.0f records/s\t(%s)\n", r.EVTXRecords, r.EVTXSource)
 	fmt.Fprintf(t, "evaluation of %d hosts\t%.0f hosts/s from Postgres\t%.0f hosts/s alone\n", r.Hosts, r.Evaluation.FromPostgres, r.Evaluation.Alone)
 	if err := t.Flush(); err != nil {

@@ -12,8 +12,8 @@ const (
 // PassNames lists all passes, for the watermark.
 func PassNames() []string { return []string{FactsPass, DetectionsPass} }
 
-// Passes are the passes of the program: facts and events in one reading, and
-// in a second one what the checks' selectors match, which changes with them.
+// Passes are the passes of the program: facts and events, and what the checks'
+// selectors match, which changes with them and is rebuilt on its own.
 func Passes(hits *Hits) []Pass {
 	return []Pass{
 		{Name: FactsPass, Version: FactsVersion, New: func() []Projection {

@@ -9,7 +9,8 @@
 //	ASSAY_DRILL=full    the whole of each drill, whatever -short says
 //	ASSAY_DRILL=short   the reduced form; -short does the same
 //	ASSAY_DRILL_RACE=1  programs built with the race detector
-//	ASSAY_DRILL_BIN     folder of programs built before, to drill those
+//	ASSAY_DRILL_BIN     folder of programs built before, to drill those; with
+//	                    -count=1, as go test does not see when they change
 //
 // Without any of them each drill is run in full.
 package e2e

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,9 @@ func (p *programs) build() {
 		p.dir = given
 		return
 	}
+	if p.err = consult(root); p.err != nil {
+		return
+	}
 	p.made = true
 	if p.dir, p.err = os.MkdirTemp("", "assay-e2e-bin-"); p.err != nil {
 		return
@@ -54,10 +58,36 @@ func (p *programs) build() {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "./server/cmd/assay-server", "./server/cmd/assayctl", "./agent/cmd/assay-agent")...)
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.err = fmt.Errorf("%w\n%s", err, out)
 	}
+}
+
+// root is the repository's.
+var root = filepath.Join("..", "..")
+
+// consult looks at every file that the programs are built from. go test takes an
+// old result only where nothing has changed that the test looked at, and cannot
+// know what a process that we start reads.
+func consult(root string) error {
+	for _, folder := range []string{"agent", "server", "proto", "migrations", "web", "deploy/pg", "go.mod", "go.sum"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(name string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case entry.Name() == "node_modules":
+				return fs.SkipDir
+			case entry.Type().IsRegular():
+				_, err = os.Stat(name)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("looking at %s: %w", folder, err)
+		}
+	}
+	return nil
 }
 
 // reduced reports whether the short form of a drill was asked for.

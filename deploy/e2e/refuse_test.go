@@ -21,6 +21,7 @@ func clear(t *testing.T, r result, words ...string) {
 	if r.code <= 0 {
 		t.Errorf("it ended with exit code %d, want one that tells of failure: %s", r.code, r)
 	}
+	t.Logf("exit code %d: %s", r.code, strings.TrimSpace(r.stderr))
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
 	if len(lines) != 1 || lines[0] == "" {
 		t.Errorf("it said %d lines, want one: %s", len(lines), r)
@@ -209,6 +210,7 @@ func TestRevocationEndsTheStream(t *testing.T) {
 	again := start(t, "assay-agent", "import", "--dir", a.dir, made.folders[1])
 	again.awaitLine(t, again.stderr, "revoked", promptly)
 	again.stop(t)
+	t.Logf("an import by it said: %s", again.stderr)
 	if n := w.number(t, `SELECT count(*) FROM batch`); n != batches {
 		t.Errorf("%d batches were taken from a revoked agent", n-batches)
 	}

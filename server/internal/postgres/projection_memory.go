@@ -62,14 +62,6 @@ func (s *Store) CoverageMemories(ctx context.Context, hosts []assay.HostID) (map
 	return memories, translate("reading coverage memory", err)
 }
 
-func ids[ID ~[16]byte](list []ID) [][16]byte {
-	raw := make([][16]byte, len(list))
-	for i, id := range list {
-		raw[i] = id
-	}
-	return raw
-}
-
 // EnsureEventDay makes the partitions of the event tables for a received day.
 func (s *Store) EnsureEventDay(ctx context.Context, day time.Time) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return EnsureEventPartitions(ctx, tx, day) })

@@ -207,12 +207,25 @@ func TestRevocationEndsTheStream(t *testing.T) {
 	w.mustVerify(t)
 
 	// What it has is not taken, and it is told why.
-	again := start(t, "assay-agent", "import", "--dir", a.dir, made.folders[1])
-	again.awaitLine(t, again.stderr, "revoked", promptly)
-	again.stop(t)
-	t.Logf("an import by it said: %s", again.stderr)
+	again := a.startImport(t, made.folders[1])
+	code := again.wait(t, promptly)
+	last := tail(again.stderr.String(), 1)
+	clear(t, result{code: code, stderr: last}, "revoked", "assay-agent enrol --replace")
 	if n := w.number(t, `SELECT count(*) FROM batch`); n != batches {
 		t.Errorf("%d batches were taken from a revoked agent", n-batches)
+	}
+	w.mustVerify(t)
+
+	// Enrolled anew it sends what waits in the spool. It is another agent now, so
+	// that its imported hosts are others than before.
+	mustRun(t, promptly, "assay-agent", append(w.enrolArgs(a.dir, w.token(t, "anew", "enrol", "import")), "--replace")...)
+	a.startImport(t, made.folders...).result(t, 0)
+	w.awaitProjected(t)
+	all := w.readStream(t, evidence.Import)
+	for key, n := range made.count {
+		if got := all.count[key]; got < n {
+			t.Errorf("after enrolling anew %d of %d events %v are there", got, n, key)
+		}
 	}
 	w.mustVerify(t)
 }

@@ -71,9 +71,13 @@ type Agent struct {
 	Pipeline *pipeline.Pipeline
 	Uplink   *uplink.Uplink
 
-	mu    sync.Mutex
-	acked chan struct{} // closed and made anew at each ack
+	mu      sync.Mutex
+	acked   chan struct{} // closed and made anew at each ack and refusal
+	refused string        // why the server wants nothing of this agent; "" while it does
 }
+
+// ErrRefused: the server wants nothing of this agent.
+var ErrRefused = errors.New("the server refuses this agent")
 
 // SpoolDir is where the spool of a kind lies in a state directory.
 func SpoolDir(dir string, kind evidence.StreamKind) string {
@@ -157,7 +161,7 @@ func (a *Agent) openPipeline() error {
 	var err error
 	a.Pipeline, err = pipeline.New(pipeline.Config{
 		Stores: stores, Encoder: a.cfg.Encoder, Filter: a.cfg.Filter, Log: a.cfg.Log, Now: a.cfg.Now,
-		AgentVersion: a.cfg.AgentVersion, HealthEvery: a.cfg.HealthEvery,
+		AgentVersion: a.cfg.AgentVersion, HealthEvery: a.cfg.HealthEvery, BootID: a.cfg.BootID, Uptime: Uptime,
 	})
 	return err
 }
@@ -175,15 +179,24 @@ func (a *Agent) uplinkConfig() uplink.Config {
 				a.cfg.Log.Error("recording the ledger fork as an event failed", "error", err)
 			}
 		},
-		Acked: func(evidence.StreamKind) { a.wake() },
+		Refused: a.setRefused,
+		Acked:   func(evidence.StreamKind) { a.setRefused("") },
 	}
 }
 
-func (a *Agent) wake() {
+// setRefused takes a refusal, or with "" an ack, and wakes whoever waits.
+func (a *Agent) setRefused(reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.refused = reason
 	close(a.acked)
 	a.acked = make(chan struct{})
+}
+
+func (a *Agent) refusal() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused
 }
 
 func (a *Agent) nextAck() <-chan struct{} {
@@ -202,11 +215,16 @@ func (a *Agent) Unsent() uint64 {
 }
 
 // WaitCommitted returns when the server has acknowledged all that is spooled.
+// ErrRefused: it will not take it from this agent, so that waiting is of no use.
 func (a *Agent) WaitCommitted(ctx context.Context) error {
 	for {
 		acked := a.nextAck()
-		if a.Unsent() == 0 {
+		unsent := a.Unsent()
+		if unsent == 0 {
 			return nil
+		}
+		if reason := a.refusal(); reason != "" {
+			return fmt.Errorf("%w: %s; %d batches stay in the spool: enrol it anew with assay-agent enrol --replace, and start this again", ErrRefused, reason, unsent)
 		}
 		select {
 		case <-acked:

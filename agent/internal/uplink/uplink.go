@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/assay-audit/assay/agent/internal/spool"
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
@@ -43,6 +45,9 @@ type Config struct {
 	Welcomed func(limits *agentv1.Limits, skew time.Duration)
 	// LedgerForked is told once that the ledger contradicts itself; nil: nobody.
 	LedgerForked func(reason string)
+	// Refused is told that the server wants nothing of this agent, as when it is
+	// revoked, and why; nil: nobody.
+	Refused func(reason string)
 	// Acked is told of each acknowledgement; nil: nobody. It must not block.
 	Acked func(kind evidence.StreamKind)
 	// Admit is called before each connection and Pace before each batch of so
@@ -147,6 +152,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 			failures++
 		}
 		text := describe(err)
+		if u.cfg.Refused != nil && status.Code(err) == codes.PermissionDenied {
+			u.cfg.Refused(oneLine(status.Convert(err).Message()))
+		}
 		if now := u.cfg.Now(); text != said || now.Sub(saidAt) >= repeatAfter {
 			u.cfg.Log.Warn("no connection to the server, events are kept",
 				"server", u.cfg.Server, "reason", text, "next_try_in", pause.Round(100*time.Millisecond))

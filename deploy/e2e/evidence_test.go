@@ -16,8 +16,9 @@ import (
 	"github.com/assay-audit/assay/proto/telemetry"
 )
 
-// recordID names a record of an imported file for ever.
+// recordID names a record of a file that was imported by a stream, for ever.
 type recordID struct {
+	stream         evidence.StreamID
 	file           [sha256.Size]byte
 	chunk, ordinal uint32
 }
@@ -31,10 +32,10 @@ type received struct {
 	reports map[string]int64 // the agent's own events by action
 }
 
-// readStream decodes all batches of an agent's only stream of that kind and
-// holds them to what a chain is: numbers and sequences without a hole, each
-// header naming the one before, positions in the same order, records of a file
-// in the order of the file, and none of them twice.
+// readStream decodes all batches of all streams of that kind and holds them to
+// what a chain is: numbers and sequences without a hole, each header naming the
+// one before, positions in the same order, records of a file in the order of the
+// file, and none of them twice in one stream.
 func (w *world) readStream(t *testing.T, kind evidence.StreamKind) *received {
 	t.Helper()
 	decoder, err := zstd.NewReader(nil)
@@ -43,7 +44,7 @@ func (w *world) readStream(t *testing.T, kind evidence.StreamKind) *received {
 	}
 	defer decoder.Close()
 	r := &received{records: map[recordID]eventKey{}, count: map[eventKey]int64{}, reports: map[string]int64{}}
-	chain := &chain{t: t, last: map[[sha256.Size]byte]recordID{}}
+	chain := &chain{t: t}
 	rows, err := w.pool.Query(t.Context(), `SELECT b.position, b.header, b.payload FROM batch b JOIN stream s ON s.id = b.stream_id
 		WHERE s.kind = $1 ORDER BY b.stream_id, b.epoch, b.number`, int16(kind))
 	if err != nil {
@@ -91,10 +92,10 @@ func (r *received) event(t *testing.T, c *chain, raw []byte) {
 		r.reports[own.GetAction()]++
 		return
 	}
-	id := recordID{[sha256.Size]byte(ev.GetPosition().GetFileSha256()), ev.GetPosition().GetChunk(), ev.GetPosition().GetOrdinal()}
+	id := recordID{c.header.Stream, [sha256.Size]byte(ev.GetPosition().GetFileSha256()), ev.GetPosition().GetChunk(), ev.GetPosition().GetOrdinal()}
 	key := eventKey{ev.GetSubject().GetHost(), ev.GetRaw().GetChannel(), int64(ev.GetRaw().GetEventId())}
 	if before, ok := r.records[id]; ok {
-		t.Errorf("record %d/%d of file %x came twice: %v, %v", id.chunk, id.ordinal, id.file[:4], before, key)
+		c.wrong("record %d/%d of file %x came twice: %v, %v", id.chunk, id.ordinal, id.file[:4], before, key)
 	}
 	r.records[id] = key
 	r.count[key]++
@@ -108,7 +109,18 @@ type chain struct {
 	position int64
 	header   evidence.Header
 	hash     evidence.Hash
-	last     map[[sha256.Size]byte]recordID
+	last     map[[sha256.Size]byte]recordID // by file
+	faults   int
+}
+
+// maxFaults bounds what is told of what is wrong with one thing.
+const maxFaults = 20
+
+func (c *chain) wrong(format string, args ...any) {
+	c.t.Helper()
+	if c.faults++; c.faults <= maxFaults {
+		c.t.Errorf(format, args...)
+	}
 }
 
 func (c *chain) batch(position int64, h *evidence.Header) {
@@ -117,16 +129,17 @@ func (c *chain) batch(position int64, h *evidence.Header) {
 	switch {
 	case !c.begun || h.Stream != before.Stream:
 		if h.Number != 1 || h.FirstSequence != 0 && h.FirstSequence != 1 {
-			c.t.Errorf("a stream begins with number %d, sequence %d", h.Number, h.FirstSequence)
+			c.wrong("a stream begins with number %d, sequence %d", h.Number, h.FirstSequence)
 		}
+		c.last = map[[sha256.Size]byte]recordID{}
 	case h.FirstSequence != before.FirstSequence+uint64(before.EventCount):
-		c.t.Errorf("epoch %d number %d begins with sequence %d, the batch before ends with %d", h.Epoch, h.Number, h.FirstSequence, before.FirstSequence+uint64(before.EventCount)-1)
+		c.wrong("epoch %d number %d begins with sequence %d, the batch before ends with %d", h.Epoch, h.Number, h.FirstSequence, before.FirstSequence+uint64(before.EventCount)-1)
 	case position <= c.position:
-		c.t.Errorf("epoch %d number %d is at position %d, the batch before at %d", h.Epoch, h.Number, position, c.position)
+		c.wrong("epoch %d number %d is at position %d, the batch before at %d", h.Epoch, h.Number, position, c.position)
 	case h.Epoch == before.Epoch && (h.Number != before.Number+1 || h.Previous != c.hash):
-		c.t.Errorf("epoch %d number %d does not follow number %d", h.Epoch, h.Number, before.Number)
+		c.wrong("epoch %d number %d does not follow number %d", h.Epoch, h.Number, before.Number)
 	case h.Epoch != before.Epoch && h.Number != 1:
-		c.t.Errorf("epoch %d begins with number %d", h.Epoch, h.Number)
+		c.wrong("epoch %d begins with number %d", h.Epoch, h.Number)
 	}
 	c.begun, c.position, c.header, c.hash = true, position, *h, h.Hash()
 }
@@ -134,7 +147,7 @@ func (c *chain) batch(position int64, h *evidence.Header) {
 func (c *chain) record(id recordID) {
 	c.t.Helper()
 	if before, ok := c.last[id.file]; ok && (id.chunk < before.chunk || id.chunk == before.chunk && id.ordinal <= before.ordinal) {
-		c.t.Errorf("record %d/%d of file %x comes after %d/%d", id.chunk, id.ordinal, id.file[:4], before.chunk, before.ordinal)
+		c.wrong("record %d/%d of file %x comes after %d/%d", id.chunk, id.ordinal, id.file[:4], before.chunk, before.ordinal)
 	}
 	c.last[id.file] = id
 }
@@ -176,13 +189,13 @@ func sameCount(t *testing.T, what string, got, want map[eventKey]int64) {
 	wrong := 0
 	for _, key := range keys {
 		if got[key] != want[key] {
-			if wrong++; wrong <= 20 {
+			if wrong++; wrong <= maxFaults {
 				t.Errorf("%s: %d events %d of %q on %q, want %d", what, got[key], key.EventID, key.Channel, key.Computer, want[key])
 			}
 		}
 	}
-	if wrong > 20 {
-		t.Errorf("%s: and %d more differences", what, wrong-20)
+	if wrong > maxFaults {
+		t.Errorf("%s: and %d more differences", what, wrong-maxFaults)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,9 @@ func Create(dir string, cfg CreateConfig) (err error) {
 	if err := os.Chmod(temporary, folderMode); err != nil {
 		return fmt.Errorf("creating authority: %w", err)
 	}
-	if err := os.Rename(temporary, dir); err != nil {
+	if err := os.Rename(temporary, dir); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("creating authority: %s holds something already: go on with the keys in it, or name another folder", dir)
+	} else if err != nil {
 		return fmt.Errorf("creating authority: %w", err)
 	}
 	return syncFolder(filepath.Dir(dir))

@@ -119,10 +119,6 @@ func (d *killing) killServer(t *testing.T, _ string) {
 
 func (d *killing) killPostgres(t *testing.T, _ string) {
 	t.Helper()
-	if err := d.world.db.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.world.db.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.world.killPostgres(t)
+	d.world.restartPostgres(t)
 }

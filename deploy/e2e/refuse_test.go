@@ -96,7 +96,7 @@ func TestServerIsRefusedClearly(t *testing.T) {
 	clear(t, serve("--keys", w.path("absent")), w.path("absent"), "assay-server init")
 	clear(t, serve("--database", "postgres:///assay?host="+w.path("nowhere")), "database", "Postgres")
 	clear(t, serve("--database", w.db.DSN("template1")), "migrate")
-	clear(t, run(t, promptly, "assay-server", "init", "--keys", w.path("keys")), w.path("keys"))
+	clear(t, run(t, promptly, "assay-server", "init", "--keys", w.path("keys")), w.path("keys"), "another folder")
 	clear(t, run(t, promptly, "assay-server", "user", "create", adminName, "--password-file", w.path("password"), "--database", w.dsn()), adminName)
 
 	wrong := w.write(t, "wrong", "not the password\n")
@@ -118,9 +118,7 @@ func TestPostgresGoesAndComes(t *testing.T) {
 	made := generate(t, w.path("logs"), 2, 4_000)
 	before := a.startImport(t, made.folders[0]).result(t, 0)
 
-	if err := w.db.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	w.killPostgres(t)
 	w.server.awaitReady(t, http.StatusServiceUnavailable)
 	if code, _, err := w.server.get(t.Context(), "/livez"); err != nil || code != http.StatusOK {
 		t.Errorf("without its database the server's /livez is %d, %v", code, err)
@@ -131,9 +129,7 @@ func TestPostgresGoesAndComes(t *testing.T) {
 	under := a.startImport(t, made.folders[1])
 	under.awaitLine(t, under.stderr, "events are kept", promptly)
 
-	if err := w.db.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.restartPostgres(t)
 	w.server.awaitReady(t, http.StatusOK)
 	after := under.result(t, 0)
 	if before.New+after.New != made.total {

@@ -180,6 +180,23 @@ func (w *world) number(t *testing.T, sql string, args ...any) int64 {
 	return n
 }
 
+// killPostgres ends Postgres as a power cut would.
+func (w *world) killPostgres(t *testing.T) {
+	t.Helper()
+	if err := w.db.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restartPostgres brings it back. Our own connections were cut too.
+func (w *world) restartPostgres(t *testing.T) {
+	t.Helper()
+	if err := w.db.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.pool.Reset()
+}
+
 // awaitProjected waits until all that is committed now is projected.
 func (w *world) awaitProjected(t *testing.T) {
 	t.Helper()

@@ -17,7 +17,6 @@ import (
 	"github.com/assay-audit/assay/agent/internal/enrol"
 	"github.com/assay-audit/assay/agent/internal/servertest"
 	"github.com/assay-audit/assay/agent/internal/service"
-	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 )
 
@@ -152,7 +151,7 @@ func enrolBench(b *testing.B, server *servertest.Server, dir string) {
 	b.Helper()
 	_, err := enrol.Enrol(b.Context(), enrol.Config{
 		Dir: dir, Server: server.Address, CAHash: server.CAHash, Token: servertest.Token,
-		Host: &agentv1.HostIdentity{Hostname: "bench"}, Now: time.Now,
+		Host: &enrol.Host{Name: "bench"}, Now: time.Now,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -28,7 +28,7 @@ type Config struct {
 	// operator out of band (see ParseCAHash).
 	CAHash string
 	Token  string
-	Host   *agentv1.HostIdentity
+	Host   *Host
 	// AgentVersion is stated to the server.
 	AgentVersion string
 	// Replace enrols anew although there is a usable identity.
@@ -69,7 +69,7 @@ func Enrol(ctx context.Context, cfg Config) (*Identity, error) {
 	}
 	pin := &pinCheck{caHash: caHash, host: host, now: cfg.Now}
 	response, err := call(ctx, cfg.Server, pin.tls(), cfg.Dial, func(ctx context.Context, c agentv1.EnrolmentServiceClient) (*agentv1.EnrolResponse, error) {
-		return c.Enrol(ctx, &agentv1.EnrolRequest{Token: cfg.Token, Csr: csr, Host: cfg.Host, AgentVersion: cfg.AgentVersion})
+		return c.Enrol(ctx, &agentv1.EnrolRequest{Token: cfg.Token, Csr: csr, Host: cfg.Host.message(), AgentVersion: cfg.AgentVersion})
 	})
 	if err != nil {
 		return nil, callError("enrolling", cfg.Server, ErrToken, pin.failed(), err)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func config(t *testing.T, s *servertest.Server) enrol.Config {
 	return enrol.Config{
 		Dir: filepath.Join(t.TempDir(), "state"), Server: s.Address, CAHash: s.CAHash, Token: servertest.Token,
-		Host: &agentv1.HostIdentity{Hostname: "h"}, Now: s.Now,
+		Host: &enrol.Host{Name: "h"}, Now: s.Now,
 	}
 }
 

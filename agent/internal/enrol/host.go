@@ -15,17 +15,31 @@ const (
 	maxMachineID = 256
 )
 
+// Host is what an agent says of its host when it enrols.
+type Host struct {
+	Name, Domain  string
+	OS, OSVersion string
+	SMBIOSUUID    string
+	MachineID     string // the OS installation's own
+	KeyKind       string // "software" or "tpm", as claimed
+	Simulated     bool   // made up
+}
+
+func (h *Host) message() *agentv1.HostIdentity {
+	return &agentv1.HostIdentity{
+		Hostname: h.Name, Domain: h.Domain, Os: h.OS, OsVersion: h.OSVersion, SmbiosUuid: h.SMBIOSUUID, MachineId: h.MachineID,
+		KeyKind: h.KeyKind, Simulated: h.Simulated,
+	}
+}
+
 // ThisHost describes the host that the program runs on.
-func ThisHost() (*agentv1.HostIdentity, error) {
+func ThisHost() (*Host, error) {
 	name, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("reading host name: %w", err)
 	}
 	short, domain, _ := strings.Cut(name, ".")
-	return &agentv1.HostIdentity{
-		Hostname: short, Domain: domain, Os: runtime.GOOS, OsVersion: osVersion(),
-		MachineId: machineID(), KeyKind: "software",
-	}, nil
+	return &Host{Name: short, Domain: domain, OS: runtime.GOOS, OSVersion: osVersion(), MachineID: machineID(), KeyKind: "software"}, nil
 }
 
 // ReadToken returns the token of a file, "-" being standard input.

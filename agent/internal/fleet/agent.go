@@ -16,7 +16,6 @@ import (
 	"github.com/assay-audit/assay/agent/internal/service"
 	"github.com/assay-audit/assay/agent/internal/spool"
 	"github.com/assay-audit/assay/agent/internal/uplink"
-	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 )
 
@@ -76,7 +75,10 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 	a.link, err = uplink.New(uplink.Config{
 		Server: info.Server, TLS: a.identity.TLS, Dial: f.cfg.Dial, Spools: a.spools, StateFile: service.UplinkFile(a.dir),
 		AgentID: info.AgentID, LedgerKey: info.LedgerKey, AgentVersion: f.cfg.AgentVersion, Log: a.log, Now: f.cfg.Now,
-		Welcomed: a.welcomed, Acked: a.wake,
+		Acked: a.wake,
+		// The pipeline is made after the uplink, and before it runs.
+		Welcomed: uplink.TellWelcome(
+			func(maxRaw, events uint32) { a.pipe.SetLimits(maxRaw, events) }, func(skew time.Duration) { a.pipe.SetClockSkew(skew) }),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.release())
@@ -125,16 +127,11 @@ func (a *agent) enrol(ctx context.Context) (*enrol.Identity, error) {
 }
 
 // identity is what a host says of itself when it enrols.
-func (h *Host) identity() *agentv1.HostIdentity {
-	return &agentv1.HostIdentity{
-		Hostname: h.Name, Domain: h.Domain, Os: "windows", OsVersion: h.OSVersion, SmbiosUuid: h.uuid(purposeHardware, 1),
-		MachineId: h.uuid(purposeHardware, 2), KeyKind: "software", Simulated: true,
+func (h *Host) identity() *enrol.Host {
+	return &enrol.Host{
+		Name: h.Name, Domain: h.Domain, OS: "windows", OSVersion: h.OSVersion, SMBIOSUUID: h.uuid(purposeHardware, 1),
+		MachineID: h.uuid(purposeHardware, 2), KeyKind: "software", Simulated: true,
 	}
-}
-
-func (a *agent) welcomed(limits *agentv1.Limits, skew time.Duration) {
-	a.pipe.SetLimits(limits.GetMaxRawBytes(), limits.GetMaxEvents())
-	a.pipe.SetClockSkew(skew)
 }
 
 func (a *agent) wake(evidence.StreamKind) {

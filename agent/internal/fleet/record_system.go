@@ -90,14 +90,6 @@ func (h *Host) serviceStartType(at time.Time, display, name, from, to string) *w
 	return h.record(k, at, data("param1", display, "param2", from, "param3", to, "param4", name))
 }
 
-// serviceInstalled is SCM 7045.
-func (h *Host) serviceInstalled(at time.Time, name, path string) *winevent.Record {
-	k := scmKind(7045)
-	k.sid = systemSID
-	return h.record(k, at, data("ServiceName", name, "ImagePath", path, "ServiceType", "user mode service", "StartType", "auto start",
-		"AccountName", "LocalSystem"))
-}
-
 // updateInstalled is WindowsUpdateClient 19.
 func (h *Host) updateInstalled(at time.Time, title string) *winevent.Record {
 	k := kind{

@@ -221,13 +221,18 @@ func (p *Pipeline) SetClockSkew(skew time.Duration) {
 
 // ownEvent is an event that the agent observes of itself.
 func (p *Pipeline) ownEvent() *telemetryv1.Event {
-	return &telemetryv1.Event{
+	ev := &telemetryv1.Event{
 		Subject:    &telemetryv1.Subject{Kind: telemetryv1.SubjectKind_SUBJECT_KIND_SELF},
 		Source:     telemetryv1.Source_SOURCE_AGENT,
 		Grade:      telemetry.GradeOf(telemetryv1.Source_SOURCE_AGENT, "", 0, 0),
 		Mode:       telemetryv1.Mode_MODE_LIVE,
 		ObservedAt: evidence.Ticks(p.cfg.Now()),
+		BootId:     p.cfg.BootID,
 	}
+	if p.cfg.Uptime != nil {
+		ev.InterruptTime = uint64(p.cfg.Uptime() / 100) // in ticks of 100 ns
+	}
+	return ev
 }
 
 // Report records what the agent did itself, on the control stream.

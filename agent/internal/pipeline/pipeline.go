@@ -43,13 +43,19 @@ type Config struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 
+	// BootID names the host's present boot, and Uptime is how long it has run
+	// since, without sleep; "" and nil where the host cannot tell. Together they
+	// let a shutdown explain a silence.
+	BootID string
+	Uptime func() time.Duration
 	// AgentVersion is stated in health and agent events.
 	AgentVersion string
 	// HealthEvery is the interval of SourceHealth events; 0: none.
 	HealthEvery time.Duration
 
 	// Linger is the longest that an event waits in an open block (1 s), and
-	// QuietLinger where there is nothing but health (5 min).
+	// QuietLinger where there is nothing but health (2 min: well
+	// within the five that forwarding may take).
 	Linger, QuietLinger time.Duration
 	// RetryMin and RetryMax bound the pause before a full or failing disk is
 	// tried again (1 s, 30 s).
@@ -84,7 +90,7 @@ type Pipeline struct {
 // New starts a pipeline. The caller must Close it.
 func New(cfg Config) (*Pipeline, error) {
 	setDefault(&cfg.Linger, time.Second)
-	setDefault(&cfg.QuietLinger, 5*time.Minute)
+	setDefault(&cfg.QuietLinger, 2*time.Minute)
 	setDefault(&cfg.RetryMin, time.Second)
 	setDefault(&cfg.RetryMax, 30*time.Second)
 	p := &Pipeline{

@@ -283,18 +283,18 @@ func TestLinger(t *testing.T) {
 		if count(r.bulk) != 2 || r.bulk.drafts[1].Sign {
 			t.Fatal("a second signature in one minute")
 		}
-		// Health alone waits five minutes after the first one, which comes after one.
-		time.Sleep(6*time.Minute - 4*time.Second)
+		// Health alone waits two minutes after the first one, which comes after one.
+		time.Sleep(3*time.Minute - 4*time.Second)
 		synctest.Wait()
 		if count(r.control) != 0 {
 			t.Fatal("health did not wait for more")
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if count(r.control) != 1 || r.control.drafts[0].EventCount < 5 {
+		if count(r.control) != 1 || r.control.drafts[0].EventCount < 2 {
 			t.Fatalf("%d control blocks", count(r.control))
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(90 * time.Second)
 		mustEmit(t, r.Pipeline, controlItem(3))
 		time.Sleep(time.Second)
 		synctest.Wait()

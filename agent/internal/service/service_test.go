@@ -19,7 +19,6 @@ import (
 	"github.com/assay-audit/assay/agent/internal/servertest"
 	"github.com/assay-audit/assay/agent/internal/service"
 	"github.com/assay-audit/assay/agent/internal/spool"
-	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 )
@@ -31,7 +30,7 @@ func enrolled(t *testing.T, s *servertest.Server) service.Config {
 	dir := filepath.Join(t.TempDir(), "state")
 	_, err := enrol.Enrol(t.Context(), enrol.Config{
 		Dir: dir, Server: s.Address, CAHash: s.CAHash, Token: servertest.Token,
-		Host: &agentv1.HostIdentity{Hostname: "h"}, Now: time.Now,
+		Host: &enrol.Host{Name: "h"}, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func newHost(t *testing.T, s *servertest.Server) *host {
 	var err error
 	h.id, err = enrol.Enrol(t.Context(), enrol.Config{
 		Dir: h.dir, Server: s.Address, CAHash: s.CAHash, Token: servertest.Token,
-		Host: &agentv1.HostIdentity{Hostname: "h"}, Now: time.Now,
+		Host: &enrol.Host{Name: "h"}, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

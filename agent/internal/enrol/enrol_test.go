@@ -19,7 +19,6 @@ import (
 
 	"github.com/assay-audit/assay/agent/internal/enrol"
 	"github.com/assay-audit/assay/agent/internal/servertest"
-	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

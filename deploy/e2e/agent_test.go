@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"path/filepath"
 	"testing"
 )
 
@@ -61,6 +60,3 @@ func (i importing) result(t *testing.T, code int) imported {
 	}
 	return r
 }
-
-// spool is where the agent keeps the batches of a stream.
-func (a *agent) spool(kind string) string { return filepath.Join(a.dir, "spool", kind) }

@@ -241,12 +241,6 @@ func (s *server) start(t *testing.T) {
 	s.awaitReady(t, http.StatusOK)
 }
 
-func (s *server) restart(t *testing.T) {
-	t.Helper()
-	s.child.stop(t)
-	s.start(t)
-}
-
 // awaitReady waits until /readyz answers with that code.
 func (s *server) awaitReady(t *testing.T, code int) {
 	t.Helper()

@@ -95,6 +95,9 @@ func startWith(t *testing.T, stdin io.Reader, name string, args ...string) *chil
 	}
 	t.Cleanup(func() {
 		c.kill(t)
+		if strings.Contains(c.stderr.String(), "WARNING: DATA RACE") {
+			t.Errorf("%s has a data race:\n%s", c.name, tail(c.stderr.String(), 60))
+		}
 		// Exit code 1 is an answer, told by whoever asked.
 		if code := c.cmd.ProcessState.ExitCode(); t.Failed() && code != 0 && code != 1 {
 			t.Logf("%s (pid %d), %s, wrote:\n%s", c.name, c.cmd.Process.Pid, c.cmd.ProcessState, tail(c.stdout.String()+c.stderr.String(), 60))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -104,7 +105,10 @@ func explain(err error) string {
 	}
 	switch remote.Code() {
 	case connect.CodeUnauthenticated:
-		return remote.Message() + " (assayctl login)"
+		if strings.Contains(remote.Message(), "sign in") {
+			return remote.Message() + " (assayctl login)"
+		}
+		return remote.Message()
 	case connect.CodeUnavailable:
 		return "the server cannot be reached or is not ready: " + remote.Message() + " (is it running, and is the address right?)"
 	default:

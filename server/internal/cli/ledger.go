@@ -67,7 +67,8 @@ func (c *ledgerVerifyCmd) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = stream.Close() }() // the report is read or its error told
-	started, shown := e.now(), time.Time{}
+	started := e.now()
+	shown := started // a short walk says nothing on the way
 	var report *consolev1.Verification
 	for stream.Receive() {
 		m := stream.Msg()

@@ -150,14 +150,18 @@ func TestBackPressure(t *testing.T) {
 		clients[i] = h.connect(t, h.enrol(t))
 		chains[i] = clients[i].open(t, evidence.Bulk, assay.ReasonFirst)
 	}
+	// All is made before the lock is taken: from then on the writer's own patience
+	// runs, which a slow machine would spend on making batches.
+	batches := make([][]*assay.Batch, agents)
+	for i := range batches {
+		for range each {
+			batches[i] = append(batches[i], chains[i].Next(t, 4000)) // about 12 KiB compressed
+		}
+	}
 	release := h.lockStream(t, chains[0].Head.Stream)
 	var senders sync.WaitGroup
 	for i, c := range clients {
-		batches := make([]*assay.Batch, each)
-		for n := range batches {
-			batches[n] = chains[i].Next(t, 4000) // about 12 KiB compressed
-		}
-		senders.Go(func() { c.sendBatches(t, batches...) })
+		senders.Go(func() { c.sendBatches(t, batches[i]...) })
 	}
 	h.untilQueued(t, bound/2)
 	looks := 0

@@ -8,18 +8,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/assay-audit/assay/server/internal/agentapi"
+	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/assess"
 	"github.com/assay-audit/assay/server/internal/ca"
 	"github.com/assay-audit/assay/server/internal/consoleapi"
 	"github.com/assay-audit/assay/server/internal/framework"
+	"github.com/assay-audit/assay/server/internal/lease"
 	"github.com/assay-audit/assay/server/internal/ledger"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/project"
@@ -65,6 +69,22 @@ func (c *serveCmd) Run(e *env) error {
 	return s.run(e.ctx)
 }
 
+// Tasks that one server at a time is enough for, besides the lanes.
+const (
+	growTask     = "grow"
+	evaluateTask = "evaluate"
+	verifyTask   = "verify"
+)
+
+// thisServer is this run of the program among the servers on the database.
+func thisServer() assay.Server {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	return assay.Server{ID: assay.ServerID(uuid.New()), Name: name, Version: version}
+}
+
 type serverConfig struct {
 	*serveCmd
 	db  *postgres.Database
@@ -84,6 +104,7 @@ type server struct {
 
 	api        *agentapi.Server
 	growing    *ledger.Growing
+	leases     *lease.Leases
 	runner     *project.Runner
 	evaluation *upkeep.Evaluation
 	verify     *verification
@@ -176,7 +197,9 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
-	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	s.leases = lease.New(lease.Config{Store: store, Server: thisServer(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask),
+		Now: cfg.now, Log: cfg.log, Metrics: registry})
+	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
 	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
 		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
@@ -236,10 +259,11 @@ func healthHandler(db *postgres.Database, registry *prometheus.Registry) http.Ha
 func (s *server) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.api.Run(ctx, s.agents) })
-	group.Go(func() error { return s.growing.Run(ctx) })
+	group.Go(func() error { return s.leases.Run(ctx) })
 	group.Go(func() error { return s.runner.Run(ctx) })
-	group.Go(func() error { return s.evaluation.Run(ctx) })
-	group.Go(func() error { return s.verify.Run(ctx) })
+	group.Go(func() error { return s.leases.Hold(ctx, growTask, s.growing.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, evaluateTask, s.evaluation.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, verifyTask, s.verify.Run) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.health, s.metrics) })
 	return group.Wait()

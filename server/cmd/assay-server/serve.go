@@ -34,6 +34,7 @@ import (
 type serveCmd struct {
 	database
 	Keys    string   `help:"Folder of the keys (assay-server init)." required:"" env:"ASSAY_KEYS" type:"path" placeholder:"DIR"`
+	Name    string   `help:"Name of this server among those on the database; default: this machine's." env:"ASSAY_NAME"`
 	Host    []string `help:"Names and addresses that agents and browsers reach this server by." default:"localhost,127.0.0.1" env:"ASSAY_HOST"`
 	Agents  string   `help:"Address for agents." default:":8444" env:"ASSAY_AGENTS"`
 	Console string   `help:"Address for the console and assayctl." default:":8443" env:"ASSAY_CONSOLE"`
@@ -76,11 +77,11 @@ const (
 	verifyTask   = "verify"
 )
 
-// thisServer is this run of the program among the servers on the database.
-func thisServer() assay.Server {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "unknown"
+// identity is this run of the program among the servers on the database.
+func (c *serveCmd) identity() assay.Server {
+	name := c.Name
+	if name == "" {
+		name, _ = os.Hostname() // a server without a name is as good
 	}
 	return assay.Server{ID: assay.ServerID(uuid.New()), Name: name, Version: version}
 }
@@ -197,7 +198,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
-	s.leases = lease.New(lease.Config{Store: store, Server: thisServer(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask),
+	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask),
 		Now: cfg.now, Log: cfg.log, Metrics: registry})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})

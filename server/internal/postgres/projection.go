@@ -32,7 +32,8 @@ type StoredBatch struct {
 	Host       assay.HostID
 	ReceivedAt time.Time
 	Header     []byte
-	Payload    []byte
+	Payload    []byte // nil where Absence says why
+	Absence    Absence
 }
 
 // Cursor returns the lane's cursor, made at position 0 where there is none. A
@@ -81,7 +82,10 @@ func (s *Store) LaneBatches(ctx context.Context, lane, lanes int16, from, to uin
 		err := row.Scan(&b.Position, (*[16]byte)(&b.Stream), (*[16]byte)(&b.Host), &b.ReceivedAt, &b.Header, &b.Payload)
 		return b, err
 	})
-	return batches, translate("reading batches", err)
+	if err != nil {
+		return nil, translate("reading batches", err)
+	}
+	return batches, s.openAll(ctx, batches)
 }
 
 // Delta is what one step of a lane writes, in one transaction with its cursor.

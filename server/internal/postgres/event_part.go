@@ -55,23 +55,47 @@ func parsePart(table *telemetry.Table, name string) (EventPart, error) {
 	return EventPart{name, from, from.AddDate(0, 0, 7)}, nil
 }
 
-// replacePart puts NAME_new into the place of a part, in the caller's
-// transaction. Readers wait for the rest of it, two seconds at most.
+// replacePart puts NAME_new into the place of a part, or where there is none any
+// more, and counts its events anew, in the caller's transaction. Readers wait for
+// the rest of it, two seconds at most.
 func replacePart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart) error {
 	const bound = "2006-01-02 00:00:00+00"
 	from, to := part.From.Format(bound), part.To.Format(bound)
-	for _, sql := range []string{
+	if err := countPart(ctx, tx, table, part, part.Name+"_new"); err != nil {
+		return err
+	}
+	var there bool
+	if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, part.Name).Scan(&there); err != nil {
+		return fmt.Errorf("looking for part %s: %w", part.Name, err)
+	}
+	statements := []string{
 		patience,
 		fmt.Sprintf(`ALTER TABLE %s_new ADD CONSTRAINT within CHECK (received_at >= '%s' AND received_at < '%s')`, part.Name, from, to),
-		fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name),
-		fmt.Sprintf(`DROP TABLE %s`, part.Name),
+	}
+	if there {
+		statements = append(statements, fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name), fmt.Sprintf(`DROP TABLE %s`, part.Name))
+	}
+	for _, sql := range append(statements,
 		fmt.Sprintf(`ALTER TABLE %s_new RENAME TO %s`, part.Name, part.Name),
 		fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table.Name, part.Name, from, to),
 		fmt.Sprintf(`ALTER TABLE %s DROP CONSTRAINT within`, part.Name),
-	} {
+	) {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("replacing part %s: %w", part.Name, err)
 		}
+	}
+	return nil
+}
+
+// countPart makes event_days say of a part what is in a table; "" is nothing.
+func countPart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart, content string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM event_days WHERE table_name = $1 AND received_day >= $2 AND received_day < $3`, table.Name, part.From, part.To)
+	if err == nil && content != "" {
+		_, err = tx.Exec(ctx, fmt.Sprintf(`INSERT INTO event_days (table_name, received_day, observed_day, events)
+			SELECT $1, (received_at AT TIME ZONE 'UTC')::date, (observed_at AT TIME ZONE 'UTC')::date, count(*) FROM %s GROUP BY 2, 3`, content), table.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("counting events of part %s: %w", part.Name, err)
 	}
 	return nil
 }
@@ -80,6 +104,9 @@ func replacePart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part Ev
 // from the batches.
 func (s *Store) DropEventPart(ctx context.Context, table *telemetry.Table, part EventPart) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := countPart(ctx, tx, table, part, ""); err != nil {
+			return err
+		}
 		for _, sql := range []string{
 			patience,
 			// Detached first: dropping a partition of a table that is read locks the

@@ -60,8 +60,9 @@ func deadPeerParams() map[string]string {
 	}
 }
 
-// Connect opens a pool; the database must answer. Close ends it.
-func Connect(ctx context.Context, dsn string, now func() time.Time) (*Database, error) {
+// Connect opens a pool, which becomes the store's DB; the database must answer.
+// Close ends it.
+func Connect(ctx context.Context, dsn string, store Config) (*Database, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, assay.Errorf(assay.Invalid, "the database's connection string cannot be read: %w", err)
@@ -85,7 +86,8 @@ func Connect(ctx context.Context, dsn string, now func() time.Time) (*Database, 
 		return nil, &assay.Error{Kind: assay.Unavailable, Err: err,
 			Msg: "the database cannot be reached (is Postgres running, and is the connection string right?)"}
 	}
-	return &Database{Store: New(Config{DB: pool, Now: now}), pool: pool}, nil
+	store.DB = pool
+	return &Database{Store: New(store), pool: pool}, nil
 }
 
 // Migrate brings the database to the newest schema.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -26,7 +27,8 @@ type VerifyConfig struct {
 	// Key verifies checkpoints; its name is the ledger's origin.
 	Key note.Verifier
 	Now func() time.Time
-	// Page is how many positions are held in memory at a time; 0: 256.
+	// Page is how many positions are read at a time; 0: 1024. Three pages, of
+	// about 20 KiB a position, are in memory at a time.
 	Page int64
 	// MaxProblems bounds those that are named; the rest is counted. 0: 1000.
 	MaxProblems int
@@ -86,7 +88,7 @@ func (r *Report) Good() bool { return len(r.Problems) == 0 }
 // that it could not be read to the end, and nothing else.
 func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Report, error) {
 	if cfg.Page == 0 {
-		cfg.Page = 256
+		cfg.Page = 1024
 	}
 	if cfg.MaxProblems == 0 {
 		cfg.MaxProblems = 1000
@@ -95,24 +97,15 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err != nil {
 		return nil, err
 	}
-	defer v.zstd.Close()
+	defer v.close()
 	v.report.StartedAt = cfg.Now()
 	if v.snapshot, err = store.LedgerSnapshot(ctx, tlog.StoredHashCount); err != nil {
 		return nil, err
 	}
 	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
 	v.begin()
-	for from := int64(0); from < v.snapshot.Size; from += cfg.Page {
-		to := min(from+cfg.Page, v.snapshot.Size)
-		page, err := store.LedgerPage(ctx, from, to,
-			tlog.StoredHashCount(min(from, v.snapshot.Tree.Size)), tlog.StoredHashCount(min(to, v.snapshot.Tree.Size)))
-		if err != nil {
-			return nil, err
-		}
-		v.page(page)
-		if cfg.Progress != nil {
-			cfg.Progress(to, v.snapshot.Size)
-		}
+	if err := v.walk(ctx, store, 0); err != nil {
+		return nil, err
 	}
 	v.finish()
 	v.report.FinishedAt = cfg.Now()
@@ -130,6 +123,43 @@ func Record(ctx context.Context, store *postgres.Store, r *Report) error {
 		row.Problems = append(row.Problems, fmt.Sprintf("and %d more", r.Unnamed))
 	}
 	return store.RecordVerification(ctx, row)
+}
+
+// walk verifies all pages from a position on. The next page is read while one
+// is verified.
+func (v *verifier) walk(ctx context.Context, store *postgres.Store, from int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	group, reading := errgroup.WithContext(ctx)
+	defer func() {
+		cancel()
+		_ = group.Wait() // its error is told below, or is that it was cancelled here
+	}()
+	pages := make(chan *postgres.LedgerPage, 1)
+	size, signed := v.snapshot.Size, v.snapshot.Tree.Size
+	group.Go(func() error {
+		defer close(pages)
+		for from := from; from < size; from += v.cfg.Page {
+			to := min(from+v.cfg.Page, size)
+			page, err := store.LedgerPage(reading, from, to, tlog.StoredHashCount(min(from, signed)), tlog.StoredHashCount(min(to, signed)))
+			if err != nil {
+				return err
+			}
+			select {
+			case pages <- page:
+			case <-reading.Done():
+				return reading.Err()
+			}
+		}
+		return nil
+	})
+	for page := range pages {
+		v.examine(page)
+		v.page(page)
+		if v.cfg.Progress != nil {
+			v.cfg.Progress(page.To, size)
+		}
+	}
+	return group.Wait()
 }
 
 // page verifies one page: each leaf with its row, then that no row is left over.

@@ -32,6 +32,9 @@ type VerifyConfig struct {
 	Page int64
 	// MaxProblems bounds those that are named; the rest is counted. 0: 1000.
 	MaxProblems int
+	// Keep keeps now and then where the verification is, and goes on where one is
+	// that was kept within a day and not finished.
+	Keep bool
 	// Progress, where there is one, is called after each page.
 	Progress func(done, total int64)
 }
@@ -102,14 +105,26 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if v.snapshot, err = store.LedgerSnapshot(ctx, tlog.StoredHashCount); err != nil {
 		return nil, err
 	}
+	from := int64(0)
+	if cfg.Keep {
+		if from, err = v.resume(ctx, store); err != nil {
+			return nil, err
+		}
+	}
 	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
 	v.begin()
-	if err := v.walk(ctx, store, 0); err != nil {
+	if err := v.walk(ctx, store, from); err != nil {
 		return nil, err
 	}
 	v.finish()
+	if err := v.finishFindings(ctx, store); err != nil {
+		return nil, err
+	}
 	v.report.FinishedAt = cfg.Now()
-	return v.report, nil
+	if cfg.Keep {
+		err = store.ForgetVerification(ctx)
+	}
+	return v.report, err
 }
 
 // Record keeps the report, so that a check can rest on it.
@@ -134,7 +149,7 @@ func (v *verifier) walk(ctx context.Context, store *postgres.Store, from int64) 
 		cancel()
 		_ = group.Wait() // its error is told below, or is that it was cancelled here
 	}()
-	pages := make(chan *postgres.LedgerPage, 1)
+	pages, kept := make(chan *postgres.LedgerPage, 1), v.cfg.Now()
 	size, signed := v.snapshot.Size, v.snapshot.Tree.Size
 	group.Go(func() error {
 		defer close(pages)
@@ -157,6 +172,18 @@ func (v *verifier) walk(ctx context.Context, store *postgres.Store, from int64) 
 		v.page(page)
 		if v.cfg.Progress != nil {
 			v.cfg.Progress(page.To, size)
+		}
+		// What is not in the signed tree yet is verified again when it is: what is
+		// kept is of the tree alone.
+		ended := ctx.Err() != nil
+		if v.cfg.Keep && page.To <= signed && (ended || v.cfg.Now().Sub(kept) >= keepEvery) {
+			kept = v.cfg.Now()
+			if err := v.keep(context.WithoutCancel(ctx), store, page.To); err != nil {
+				return err
+			}
+		}
+		if ended {
+			return ctx.Err()
 		}
 	}
 	return group.Wait()
@@ -204,7 +231,7 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 	case evidence.LeafErasure:
 		v.erasureLeaf(row.Position, &leaf)
 	default:
-		// The rest are JSON records: the tree binds their bytes.
+		v.recordLeaf(p, row.Position, &leaf)
 	}
 }
 
@@ -220,5 +247,8 @@ func (v *verifier) leftOver(p *postgres.LedgerPage) {
 	}
 	for position := range p.Certificates {
 		v.problem("certificate", position, "its position's leaf is not of a certificate")
+	}
+	for position, row := range p.Records {
+		v.problem(row.Kind.String(), position, fmt.Sprintf("its position's leaf is not of a %s", row.Kind))
 	}
 }

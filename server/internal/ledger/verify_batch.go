@@ -29,6 +29,7 @@ type verifier struct {
 	revoked map[assay.AgentID]int64 // by position of the leaf
 
 	absences absences
+	findings map[assay.FindingID]findingDigests // by their newest leaves
 }
 
 // streamState is where a stream stands by its leaves so far.
@@ -39,7 +40,8 @@ type streamState struct {
 
 func newVerifier(cfg VerifyConfig) (*verifier, error) {
 	v := &verifier{cfg: cfg, signers: newSigners(cfg.Certificates), report: &Report{}, rows: map[assay.StreamID]*postgres.StreamRow{},
-		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences()}
+		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences(),
+		findings: map[assay.FindingID]findingDigests{}}
 	for range runtime.GOMAXPROCS(0) {
 		e, err := newExaminer()
 		if err != nil {

@@ -137,3 +137,10 @@ bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres
 	@with-postgres go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: bench-verify
+bench-verify: ## Measure the verification of a ledger; ARGS='--events 10000000'
+	@deploy/setup postgres
+	@mkdir -p bin/tools
+	@go build -o bin/tools/ ./server/cmd/assay-bench
+	@exec bin/tools/assay-bench --verify --events 1000000 $(ARGS)

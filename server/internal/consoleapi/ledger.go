@@ -18,8 +18,8 @@ type Report struct {
 	StartedAt, FinishedAt time.Time
 	Size, Batches, Events uint64
 	// Absent are the batches whose payloads were erased, or deleted from the archive.
-	Absent uint64
-	Problems              []string
+	Absent   uint64
+	Problems []string
 }
 
 // Verifier verifies the whole ledger and stores the outcome.

@@ -25,12 +25,17 @@ func (c *Checkpoint) Text() string {
 	return c.Origin + "\n" + strconv.FormatInt(c.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(c.Root[:]) + "\n"
 }
 
-// SignCheckpoint returns the signed note. The signer's name must be the origin.
-func SignCheckpoint(c Checkpoint, signer note.Signer) ([]byte, error) {
-	if c.Origin == "" || strings.ContainsAny(c.Origin, "\n") || signer.Name() != c.Origin || c.Size < 0 {
-		return nil, fmt.Errorf("%w: checkpoint of %q size %d by key %q", ErrMalformed, c.Origin, c.Size, signer.Name())
+// SignCheckpoint returns the signed note. The signers' names must be the origin.
+func SignCheckpoint(c Checkpoint, signers ...note.Signer) ([]byte, error) {
+	if c.Origin == "" || strings.ContainsAny(c.Origin, "\n") || len(signers) == 0 || c.Size < 0 {
+		return nil, fmt.Errorf("%w: checkpoint of %q size %d by %d keys", ErrMalformed, c.Origin, c.Size, len(signers))
 	}
-	signed, err := note.Sign(&note.Note{Text: c.Text()}, signer)
+	for _, signer := range signers {
+		if signer.Name() != c.Origin {
+			return nil, fmt.Errorf("%w: checkpoint of %q by key %q", ErrMalformed, c.Origin, signer.Name())
+		}
+	}
+	signed, err := note.Sign(&note.Note{Text: c.Text()}, signers...)
 	if err != nil {
 		return nil, fmt.Errorf("signing checkpoint: %w", err)
 	}

@@ -111,6 +111,7 @@ type server struct {
 	authority *ca.Authority
 	library   *framework.Library
 	passes    []project.Pass
+	selectors [32]byte // digest of what picks events for checks
 	agents    net.Listener
 	console   net.Listener
 	metrics   net.Listener
@@ -153,6 +154,10 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 		return nil, err
 	}
 	if err := s.build(certificate, standby); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	if err := s.takeIntoUse(ctx); err != nil {
 		s.closeListeners()
 		return nil, err
 	}
@@ -201,7 +206,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s.passes = project.Passes(hits)
+	s.passes, s.selectors = project.Passes(hits), hits.Digest()
 	prover := &ledger.Prover{Store: store}
 	s.api, err = agentapi.New(agentapi.Config{
 		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now,
@@ -210,7 +215,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
+	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Keys: s.authority, Log: cfg.log})
 	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask),
 		Now: cfg.now, Log: cfg.log, Metrics: registry})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})

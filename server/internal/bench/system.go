@@ -152,7 +152,7 @@ func serve(ctx context.Context, db *database, authority *ca.Authority, with part
 	s.stop = stop
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error { return api.Run(running, listener) })
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: db.Store, Signer: authority.LedgerSigner(), Log: log})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: db.Store, Keys: authority, Log: log})
 	group.Go(func() error { return growing.Run(running) })
 	if with.projections {
 		runner := project.NewRunner(project.Config{Store: db.Store, Passes: s.passes, Now: now, Logger: log})

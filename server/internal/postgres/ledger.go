@@ -34,8 +34,9 @@ type Grower interface {
 	// Grow adds canonical leaves to a tree, whose stored hashes read returns in
 	// the order asked for.
 	Grow(old Tree, leaves [][]byte, read func(indexes []int64) ([]evidence.Hash, error)) (Growth, error)
-	// Sign returns the signed checkpoint of a tree.
-	Sign(Tree) ([]byte, error)
+	// Sign returns the signed checkpoint of a tree. key is the newest key that the
+	// ledger names (note format), "" where it names none: no other may sign.
+	Sign(tree Tree, key string) ([]byte, error)
 }
 
 // Grown says what GrowTree did.
@@ -99,7 +100,15 @@ func (s *Store) growTree(ctx context.Context, tx pgx.Tx, g Grower, old Tree, to 
 	}
 	// Signed only once the tree has moved under our lock: no one else can sign
 	// another root of this size meanwhile.
-	note, err := g.Sign(growth.Tree)
+	keys, err := readLedgerKeys(ctx, tx)
+	if err != nil {
+		return Tree{}, fmt.Errorf("reading ledger keys: %w", err)
+	}
+	key := ""
+	if len(keys) > 0 {
+		key = keys[len(keys)-1].Key
+	}
+	note, err := g.Sign(growth.Tree, key)
 	if err != nil {
 		return Tree{}, err
 	}

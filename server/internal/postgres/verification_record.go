@@ -54,6 +54,15 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 		err = read(&r)
 		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
 		normal = r
+	case evidence.LeafKey, evidence.LeafEngine:
+		return body, true, nil // their rows keep it as it is
+	case evidence.LeafPack:
+		// Only a framework's has such a row.
+		var r evidence.FrameworkRecord
+		if err := evidence.Decode(body, &r); err != nil || r.Kind != evidence.FrameworkPack {
+			return nil, false, nil
+		}
+		return body, true, nil
 	default:
 		return nil, false, nil
 	}
@@ -86,6 +95,15 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 		})
 	}
 	var position int64
+	each(`SELECT position, kind, body FROM leaf_record WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var kind int16
+		var body []byte
+		if err := rows.Scan(&position, &kind, &body); err != nil {
+			return err
+		}
+		p.Records[position] = RecordRow{evidence.LeafKind(kind), body}
+		return nil
+	})
 	each(`SELECT position, user_name, action, subject, detail, recorded_at FROM audit_entry WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
 		var r assay.AuditEntry
 		if err := rows.Scan(&position, &r.User, &r.Action, &r.Subject, &r.Detail, &r.RecordedAt); err != nil {

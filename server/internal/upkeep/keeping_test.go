@@ -201,7 +201,7 @@ func (k *keeping) fillSegment() {
 	}
 	leaves := make([]evidence.Leaf, postgres.SegmentSize-int(size))
 	for i := range leaves {
-		leaves[i] = evidence.Leaf{Kind: evidence.LeafEngine, Body: []byte("{}")}
+		leaves[i] = evidence.Leaf{Kind: evidence.LeafScope, Body: []byte("{}")}
 	}
 	tx, err := k.pool.Begin(k.t.Context())
 	if err != nil {
@@ -219,7 +219,7 @@ func (k *keeping) fillSegment() {
 
 func (k *keeping) grow() {
 	k.t.Helper()
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: k.store, Signer: k.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler)})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: k.store, Keys: k.authority, Log: slog.New(slog.DiscardHandler)})
 	if err := growing.RunOnce(k.t.Context()); err != nil {
 		k.t.Fatal(err)
 	}

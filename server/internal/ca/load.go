@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
 )
 
 // Load reads an authority that Create made. It refuses keys that others than

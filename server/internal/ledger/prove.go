@@ -13,7 +13,8 @@ import (
 
 // Prover answers what the signed tree can prove.
 type Prover struct {
-	Store *postgres.Store
+	Store  *postgres.Store
+	offers offers
 }
 
 // Latest returns the newest signed checkpoint, or NotFound.
@@ -47,6 +48,14 @@ func (p *Prover) Consistency(ctx context.Context, oldSize, size int64) ([]eviden
 		return nil, fmt.Errorf("proving tree of %d in tree of %d: %w", oldSize, size, err)
 	}
 	return hashes(proof), nil
+}
+
+func rootOf(size int64, reader tlog.HashReader) (evidence.Hash, error) {
+	root, err := tlog.TreeHash(size, reader)
+	if err != nil {
+		return evidence.Hash{}, fmt.Errorf("computing root of size %d: %w", size, err)
+	}
+	return evidence.Hash(root), nil
 }
 
 func (p *Prover) reader(ctx context.Context) tlog.HashReader {

@@ -34,6 +34,7 @@ import (
 type serveCmd struct {
 	database
 	storage
+	outsiders
 	Name    string   `help:"Name of this server among those on the database; default: this machine's." env:"ASSAY_NAME"`
 	Host    []string `help:"Names and addresses that agents and browsers reach this server by." default:"localhost,127.0.0.1" env:"ASSAY_HOST"`
 	Agents  string   `help:"Address for agents." default:":8444" env:"ASSAY_AGENTS"`
@@ -86,6 +87,7 @@ const (
 	evaluateTask = "evaluate"
 	verifyTask   = "verify"
 	retainTask   = "retain"
+	witnessTask  = "witness"
 )
 
 // identity is this run of the program among the servers on the database.
@@ -122,6 +124,7 @@ type server struct {
 	runner     *project.Runner
 	evaluation *upkeep.Evaluation
 	retention  *upkeep.Retention
+	witnessing *upkeep.Witnessing
 	verify     *verification
 	pages      *http.Server
 	health     *http.Server
@@ -216,7 +219,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Keys: s.authority, Log: cfg.log})
-	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask),
+	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, witnessTask),
 		Now: cfg.now, Log: cfg.log, Metrics: registry})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
@@ -227,6 +230,14 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		Store: store, Archive: cfg.rest.archive, Vault: cfg.rest.vault, HotFor: cfg.HotFor, ArchiveAfter: cfg.ArchiveAfter,
 		BackupHorizon: cfg.BackupHorizon, KeepFor: cfg.KeepFor, DeleteAfter: cfg.DeleteAfter, Now: cfg.now, Log: cfg.log, Metrics: registry,
 	})
+	witnesses, authority, err := cfg.outsiders.open()
+	if err != nil {
+		return err
+	}
+	s.witnessing = upkeep.NewWitnessing(upkeep.WitnessingConfig{
+		Store: store, Prover: prover, Witnesses: witnesses, Authority: authority, Client: &http.Client{Timeout: askWithin}, Interval: cfg.WitnessEvery,
+		Now: cfg.now, Log: cfg.log, Metrics: registry,
+	})
 	if s.verify, err = newVerification(s); err != nil {
 		return err
 	}
@@ -235,7 +246,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")
 	}
 	console := consoleapi.New(consoleapi.Config{
-		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Witnesses: witnesses, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
 		AgentAddress: agentAddress(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
 	})
 	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
@@ -288,6 +299,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.leases.Hold(ctx, evaluateTask, s.evaluation.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, verifyTask, s.verify.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, retainTask, s.retention.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, witnessTask, s.witnessing.Run) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.health, s.metrics) })
 	return group.Wait()

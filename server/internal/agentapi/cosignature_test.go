@@ -70,7 +70,9 @@ func TestCosignatures(t *testing.T) {
 	}
 	second.send(t, cosign(t, second.agent, shown, 1001))
 	second.send(t, cosign(t, second.agent, shown, 1002)) // the newer of one agent's takes its place
-	h.until(t, func() bool { return h.count(t, `SELECT count(*) FROM cosignature WHERE signed_at <> to_timestamp(1001)`) == 2 })
+	h.until(t, func() bool {
+		return h.count(t, `SELECT count(*) FROM cosignature WHERE signed_at <> to_timestamp(1001)`) == 2
+	})
 	newest, err := h.store.LatestCheckpoint(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/ledger"
 	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/witness"
 )
 
 // Config is what New needs. All of it is required but Web.
@@ -24,6 +25,8 @@ type Config struct {
 	Prover   *ledger.Prover
 	// Verifier walks the whole ledger.
 	Verifier Verifier
+	// Witnesses are believed when they cosign; those with a URL are asked elsewhere.
+	Witnesses []*witness.Peer
 	// CAHash and AgentAddress are told with a new enrolment token.
 	CAHash       string
 	AgentAddress string
@@ -73,6 +76,7 @@ func (s *Server) Handler() http.Handler {
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", sameOrigin(http.StripPrefix("/api", api)))
+	s.mountTiles(mux)
 	mux.Handle("/", pages(s.cfg.Web))
 	return headers(mux)
 }

@@ -82,3 +82,17 @@ func hashes(proof []tlog.Hash) []evidence.Hash {
 	}
 	return out
 }
+
+// Witnessed is a checkpoint's note with the lines of the witnesses that cosigned
+// it.
+func (p *Prover) Witnessed(ctx context.Context, c postgres.Checkpoint) ([]byte, error) {
+	cosignatures, err := p.Store.WitnessCosignatures(ctx, c.Size)
+	if err != nil {
+		return nil, err
+	}
+	signed := append([]byte(nil), c.Note...)
+	for _, w := range cosignatures {
+		signed = append(signed, w.Line...)
+	}
+	return signed, nil
+}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -131,7 +132,7 @@ func readTree(ctx context.Context, tx pgx.Tx) (tree Tree, size int64, err error)
 }
 
 // readLeaves returns the leaves of [from, to), and fails where one is missing.
-func readLeaves(ctx context.Context, tx pgx.Tx, from, to int64) ([][]byte, error) {
+func readLeaves(ctx context.Context, tx manyQuerier, from, to int64) ([][]byte, error) {
 	rows, err := tx.Query(ctx, `SELECT position, data FROM leaf WHERE position >= $1 AND position < $2 ORDER BY position`, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("reading leaves: %w", err)
@@ -206,6 +207,13 @@ type Checkpoint struct {
 	Tree
 	Note     []byte
 	SignedAt time.Time
+}
+
+// Statement is what the note says, as others sign it. The origin is the note's
+// own; who needs to know that it is ours opens the note.
+func (c *Checkpoint) Statement() evidence.Checkpoint {
+	origin, _, _ := strings.Cut(string(c.Note), "\n")
+	return evidence.Checkpoint{Origin: origin, Size: c.Size, Root: c.Root}
 }
 
 // LatestCheckpoint returns the newest checkpoint, or NotFound.

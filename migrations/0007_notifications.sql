@@ -39,6 +39,8 @@ CREATE TABLE notification_delivery (
     created_at      timestamptz NOT NULL,
     finished_at     timestamptz,
     next_attempt_at timestamptz,
+    -- River's job that makes the attempts; 0 for a test, which is made at once.
+    job_id          bigint NOT NULL,
     UNIQUE (event_id, target_id)
 );
 CREATE INDEX notification_delivery_created ON notification_delivery (created_at DESC, id);

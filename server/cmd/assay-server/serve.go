@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/consoleapi"
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/project"
 	"github.com/assay-audit/assay/server/internal/upkeep"
@@ -35,6 +37,9 @@ type serveCmd struct {
 	Console string   `help:"Address for the console and assayctl." default:":8443" env:"ASSAY_CONSOLE"`
 	Metrics string   `help:"Address for metrics and health, in clear: keep it local." default:"127.0.0.1:9464" env:"ASSAY_METRICS"`
 	Migrate bool     `help:"Migrate the database first." env:"ASSAY_MIGRATE"`
+
+	ConsoleURL    string         `name:"console-url" help:"Where people reach the console, for links in notifications (default: the first --host and the console's port)." env:"ASSAY_CONSOLE_URL" placeholder:"URL"`
+	NotifyNetwork []netip.Prefix `name:"notify-network" help:"Networks that notifications may go to, e.g. 10.0.0.0/8; without it, anywhere but this machine and its link." env:"ASSAY_NOTIFY_NETWORK" placeholder:"CIDR"`
 
 	SafeAfter      time.Duration `help:"Stated retention: agents keep what is committed this long, against a restored backup." default:"24h" env:"ASSAY_SAFE_AFTER"`
 	EvaluateEvery  time.Duration `help:"How often all hosts are evaluated." default:"1m" env:"ASSAY_EVALUATE_EVERY"`
@@ -87,6 +92,8 @@ type server struct {
 	runner     *project.Runner
 	evaluation *upkeep.Evaluation
 	verify     *verification
+	notifier   *notify.Notifier
+	queue      *postgres.Queue
 	pages      *http.Server
 	health     *http.Server
 }
@@ -184,13 +191,16 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if s.verify, err = newVerification(s); err != nil {
 		return err
 	}
+	if err := s.buildNotifier(registry); err != nil {
+		return err
+	}
 	files, built := web.Files()
 	if !built {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")
 	}
 	console := consoleapi.New(consoleapi.Config{
-		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, CAHash: s.authority.Hash(),
-		AgentAddress: agentAddress(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Notifier: s.notifier, CAHash: s.authority.Hash(),
+		AgentAddress: reachedBy(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
 	})
 	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
 	s.pages = &http.Server{Handler: console.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: errors}
@@ -198,8 +208,8 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	return nil
 }
 
-// agentAddress is what an agent dials: the first name and the port listened on.
-func agentAddress(hosts []string, listening net.Addr) string {
+// reachedBy is what others dial: the first name and the port listened on.
+func reachedBy(hosts []string, listening net.Addr) string {
 	_, port, err := net.SplitHostPort(listening.String())
 	if err != nil || len(hosts) == 0 {
 		return listening.String()
@@ -240,6 +250,8 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.runner.Run(ctx) })
 	group.Go(func() error { return s.evaluation.Run(ctx) })
 	group.Go(func() error { return s.verify.Run(ctx) })
+	group.Go(func() error { return s.notifier.Run(ctx) })
+	group.Go(func() error { return s.queue.Run(ctx) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.health, s.metrics) })
 	return group.Wait()

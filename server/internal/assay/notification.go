@@ -1,12 +1,7 @@
 package assay
 
 import (
-	"net"
-	"net/mail"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -50,7 +45,10 @@ const (
 	NotifyTest          NotificationKind = "test"
 )
 
-var notificationKinds = []string{string(NotifyAlertOpen), string(NotifyAlertReopen), string(NotifyAlertEscalate), string(NotifyAlertOverdue)}
+// NotificationKinds are those that a target may choose from.
+func NotificationKinds() []string {
+	return []string{string(NotifyAlertOpen), string(NotifyAlertReopen), string(NotifyAlertEscalate), string(NotifyAlertOverdue)}
+}
 
 // Target is somewhere that alerts are told to.
 type Target struct {
@@ -94,108 +92,8 @@ type TargetSecrets struct {
 	Password      string `json:"password,omitempty"`
 }
 
-// Bounds on a target.
-const (
-	MaxTargets    = 100
-	maxTargetName = 64
-	maxTargetText = 2048
-	maxRecipients = 20
-	maxCA         = 16 << 10
-)
-
-// Validate is Invalid for a target that could not be told anything.
-func (t *Target) Validate(secrets *TargetSecrets) error {
-	if strings.TrimSpace(t.Name) == "" {
-		return Errorf(Invalid, "a target needs a name")
-	}
-	if len(t.Settings.CA) > maxCA {
-		return Errorf(Invalid, "the CA has %d bytes, at most %d", len(t.Settings.CA), maxCA)
-	}
-	bounds := map[string]string{
-		"address": t.Address, "URL": secrets.URL, "authorization": secrets.Authorization, "password": secrets.Password, "user name": t.Settings.Username,
-	}
-	if err := CheckText("name", t.Name, maxTargetName); err != nil {
-		return err
-	}
-	for name, text := range bounds {
-		if err := CheckText(name, text, maxTargetText); err != nil {
-			return err
-		}
-	}
-	if err := t.validateFilter(); err != nil {
-		return err
-	}
-	switch t.Kind {
-	case TargetWebhook:
-		return t.validateWebhook(secrets)
-	case TargetEmail:
-		return t.validateEmail(secrets)
-	case TargetSyslog:
-		return checkHostPort(t.Address)
-	}
-	return Errorf(Invalid, "%q is no kind of target: use webhook, email or syslog", t.Kind)
-}
-
-func (t *Target) validateFilter() error {
-	for _, text := range t.Levels {
-		if level, err := ParseLevel(text); err != nil || level == NoLevel {
-			return Errorf(Invalid, "%q is no level: use informational, low, medium, high or critical", text)
-		}
-	}
-	for _, kind := range t.Kinds {
-		if !slices.Contains(notificationKinds, kind) {
-			return Errorf(Invalid, "%q is nothing that is told: use %s", kind, strings.Join(notificationKinds, ", "))
-		}
-	}
-	if len(t.Levels) > 10 || len(t.Kinds) > 10 {
-		return Errorf(Invalid, "name each level and kind once")
-	}
-	return nil
-}
-
-func (t *Target) validateWebhook(secrets *TargetSecrets) error {
-	at, err := url.Parse(secrets.URL)
-	if err != nil || at.Scheme != "https" || at.Hostname() == "" || at.User != nil || at.Fragment != "" {
-		return Errorf(Invalid, "a webhook's address is https://HOST/PATH, without a user or a fragment")
-	}
-	if t.Settings.Format != "json" && t.Settings.Format != "ocsf" {
-		return Errorf(Invalid, "%q is no format: use json or ocsf", t.Settings.Format)
-	}
-	return nil
-}
-
-func (t *Target) validateEmail(secrets *TargetSecrets) error {
-	if err := checkHostPort(t.Address); err != nil {
-		return err
-	}
-	if t.Settings.Security != "starttls" && t.Settings.Security != "tls" {
-		return Errorf(Invalid, "%q does not secure mail: use starttls or tls", t.Settings.Security)
-	}
-	if n := len(t.Settings.To); n == 0 || n > maxRecipients {
-		return Errorf(Invalid, "name 1 to %d recipients, not %d", maxRecipients, n)
-	}
-	for _, text := range append([]string{t.Settings.From}, t.Settings.To...) {
-		// What ParseAddress makes of a text must be the text: no names, comments
-		// or line ends ride along into a header.
-		parsed, err := mail.ParseAddress(text)
-		if err != nil || parsed.Name != "" || parsed.Address != text || len(text) > 254 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return Errorf(Invalid, "%q is no mail address: write name@example.org", text)
-		}
-	}
-	if (t.Settings.Username == "") != (secrets.Password == "") {
-		return Errorf(Invalid, "a user name and a password go together")
-	}
-	return nil
-}
-
-func checkHostPort(text string) error {
-	host, port, err := net.SplitHostPort(text)
-	number, bad := strconv.ParseUint(port, 10, 16)
-	if err != nil || bad != nil || number == 0 || host == "" || strings.ContainsAny(host, " /@") {
-		return Errorf(Invalid, "%q is no address: write HOST:PORT", text)
-	}
-	return nil
-}
+// MaxTargets is how many targets there can be.
+const MaxTargets = 100
 
 // Wants reports whether the target is told of such a thing.
 func (t *Target) Wants(kind NotificationKind, level string) bool {

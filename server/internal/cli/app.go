@@ -37,6 +37,8 @@ type App struct {
 	Tokens   tokensCmd   `cmd:"" help:"List, make and revoke enrolment tokens."`
 	Policy   policyCmd   `cmd:"" help:"Show and change lists, parameters and change windows."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Notifications notificationsCmd `cmd:"" help:"Say where alerts are told to, test it, and see what was delivered."`
 }
 
 // env is what commands run in.

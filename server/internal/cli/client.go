@@ -90,6 +90,8 @@ type Client struct {
 	Ledger  consolev1connect.LedgerServiceClient
 	Agent   consolev1connect.AgentServiceClient
 	Policy  consolev1connect.PolicyServiceClient
+
+	Notification consolev1connect.NotificationServiceClient
 }
 
 // NewClient speaks to server (https://HOST:PORT). ca is PEM, empty for the
@@ -115,6 +117,8 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Ledger:  consolev1connect.NewLedgerServiceClient(httpClient, base, options),
 		Agent:   consolev1connect.NewAgentServiceClient(httpClient, base, options),
 		Policy:  consolev1connect.NewPolicyServiceClient(httpClient, base, options),
+
+		Notification: consolev1connect.NewNotificationServiceClient(httpClient, base, options),
 	}, nil
 }
 

@@ -49,6 +49,13 @@ var roles = map[string]assay.Role{
 	consolev1connect.AgentServiceListTokensProcedure:          assay.Admin,
 	consolev1connect.AgentServiceCreateTokenProcedure:         assay.Admin,
 	consolev1connect.AgentServiceRevokeTokenProcedure:         assay.Admin,
+
+	consolev1connect.NotificationServiceListNotificationTargetsProcedure:      assay.Viewer,
+	consolev1connect.NotificationServiceCreateNotificationTargetProcedure:     assay.Admin,
+	consolev1connect.NotificationServiceSetNotificationTargetEnabledProcedure: assay.Admin,
+	consolev1connect.NotificationServiceTestNotificationTargetProcedure:       assay.Admin,
+	consolev1connect.NotificationServiceListDeliveriesProcedure:               assay.Viewer,
+	consolev1connect.NotificationServiceRetryDeliveryProcedure:                assay.Admin,
 }
 
 // Sessions last this long from sign-in.

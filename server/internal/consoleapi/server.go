@@ -13,6 +13,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/assess"
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Prover   *ledger.Prover
 	// Verifier walks the whole ledger.
 	Verifier Verifier
+	// Notifier makes notification targets and tests them.
+	Notifier *notify.Notifier
 	// CAHash and AgentAddress are told with a new enrolment token.
 	CAHash       string
 	AgentAddress string
@@ -64,6 +67,7 @@ func (s *Server) Handler() http.Handler {
 	mount(consolev1connect.NewPolicyServiceHandler(&policyService{s}, options))
 	mount(consolev1connect.NewLedgerServiceHandler(&ledgerService{s}, options))
 	mount(consolev1connect.NewAgentServiceHandler(&agentService{s}, options))
+	mount(consolev1connect.NewNotificationServiceHandler(&notificationService{s}, options))
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", sameOrigin(http.StripPrefix("/api", api)))

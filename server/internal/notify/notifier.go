@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,10 +39,8 @@ type Config struct {
 const DefaultAttemptTime = 15 * time.Second
 
 const (
-	// Workers is how many attempts a server makes at a time, and perTarget how
-	// many of them to one target: one that hangs does not hold up the others.
-	Workers   = 16
-	perTarget = 2
+	// Workers is how many attempts a server makes at a time.
+	Workers = 16
 	// takeEvery is how often new events are looked for, takeAtMost how many of
 	// them one transaction takes.
 	takeEvery  = time.Second
@@ -63,8 +60,7 @@ type Notifier struct {
 	backlog  *prometheus.GaugeVec
 	oldest   prometheus.Gauge
 
-	mu   sync.Mutex // guards busy
-	busy map[assay.TargetID]int
+	places places
 }
 
 // New returns a Notifier.
@@ -73,7 +69,7 @@ func New(cfg Config) *Notifier {
 		cfg.AttemptTime = DefaultAttemptTime
 	}
 	n := &Notifier{
-		cfg: cfg, busy: map[assay.TargetID]int{},
+		cfg: cfg, places: newPlaces(),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "assay_notification_attempts_total", Help: "Attempts to deliver a notification, by kind of target and outcome (delivered, retry, failed).",
 		}, []string{"target", "outcome"}),
@@ -153,25 +149,6 @@ func (n *Notifier) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// hold reserves one of a target's places.
-func (n *Notifier) hold(id assay.TargetID) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.busy[id] >= perTarget {
-		return false
-	}
-	n.busy[id]++
-	return true
-}
-
-func (n *Notifier) release(id assay.TargetID) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.busy[id]--; n.busy[id] == 0 {
-		delete(n.busy, id)
-	}
-}
-
 // Deliver makes one attempt, as the queue asks. What was delivered is never sent
 // again: a worker that was killed between the receipt and its record is the one
 // case in which a message comes twice, with the same id.
@@ -189,11 +166,11 @@ func (n *Notifier) Deliver(ctx context.Context, id assay.DeliveryID, attempt int
 	if !notice.Target.Enabled {
 		return n.cfg.Store.CancelDelivery(ctx, id)
 	}
-	if !n.hold(notice.Target.ID) {
+	if !n.places.hold(ctx, notice.Target.ID) {
 		return assay.Errorf(assay.Limited, "the target %s has enough under way", notice.Target.ID)
 	}
-	defer n.release(notice.Target.ID)
-	_, err = n.try(ctx, &notice, attempt, last)
+	a, err := n.try(ctx, &notice, attempt, last)
+	n.places.release(notice.Target.ID, a.OK)
 	return err
 }
 

@@ -22,7 +22,7 @@ func (s *Store) ConsumeDetections(ctx context.Context, cursor Cursor, to uint64,
 		if err := moveCursor(ctx, tx, cursor, to, now); err != nil {
 			return err
 		}
-		return s.consume(ctx, tx, detections, now)
+		return s.consume(ctx, tx, detections, nil, now)
 	})
 	if errors.Is(err, ErrCursorMoved) {
 		return err
@@ -30,14 +30,62 @@ func (s *Store) ConsumeDetections(ctx context.Context, cursor Cursor, to uint64,
 	return translate("making alerts", err)
 }
 
+// AlertingCheck is a check of which open findings are alerts, with their level.
+type AlertingCheck struct {
+	Check string
+	Level assay.Level
+}
+
+// ConsumeFindings makes alerts of the findings of some checks that were recorded
+// from the cursor's position up to another and are still open, and moves the
+// cursor, comparing (ErrCursorMoved).
+func (s *Store) ConsumeFindings(ctx context.Context, cursor Cursor, to uint64, checks []AlertingCheck) error {
+	now := s.clock()
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := moveCursor(ctx, tx, cursor, to, now); err != nil {
+			return err
+		}
+		var names []string
+		levels := map[string]assay.Level{}
+		for _, c := range checks {
+			names, levels[c.Check] = append(names, c.Check), c.Level
+		}
+		rows, err := tx.Query(ctx, `SELECT `+findingColumns+` FROM finding WHERE position >= $1 AND position < $2 AND check_id = ANY ($3)
+			AND resolved_at IS NULL ORDER BY position, id`, int64(cursor.Position), int64(to), names)
+		if err != nil {
+			return fmt.Errorf("reading findings: %w", err)
+		}
+		findings, err := pgx.CollectRows(rows, scanFinding)
+		if err != nil {
+			return fmt.Errorf("reading findings: %w", err)
+		}
+		detections := make([]assay.Detection, len(findings))
+		of := make(map[detectionKey]*StoredFinding, len(findings))
+		for i := range findings {
+			f := &findings[i]
+			detections[i] = assay.Detection{
+				Host: f.Host, Rule: assay.RuleID{Pack: assay.ChecksPack, ID: f.Check}, Ref: assay.EventRef{Position: f.Position}, Level: levels[f.Check],
+				ObservedAt: f.OpenedAt, ReceivedAt: now, BookedAt: f.OpenedAt, Grade: f.Grade, Key: []assay.NamedText{{Name: "finding", Value: f.ID.String()}},
+			}
+			of[detectionKey{f.Host, detections[i].Rule, detections[i].Ref}] = f
+		}
+		return s.consume(ctx, tx, detections, of, now)
+	})
+	if errors.Is(err, ErrCursorMoved) {
+		return err
+	}
+	return translate("making alerts of findings", err)
+}
+
 // Deliver is ConsumeDetections for detections that no cursor leads to.
 func (s *Store) Deliver(ctx context.Context, detections []assay.Detection) error {
 	now := s.clock()
-	err := s.inTx(ctx, func(tx pgx.Tx) error { return s.consume(ctx, tx, detections, now) })
+	err := s.inTx(ctx, func(tx pgx.Tx) error { return s.consume(ctx, tx, detections, nil, now) })
 	return translate("making alerts", err)
 }
 
-func (s *Store) consume(ctx context.Context, tx pgx.Tx, detections []assay.Detection, now time.Time) error {
+// consume makes alerts of detections; findings are those that stand behind some.
+func (s *Store) consume(ctx context.Context, tx pgx.Tx, detections []assay.Detection, findings map[detectionKey]*StoredFinding, now time.Time) error {
 	if len(detections) == 0 {
 		return nil
 	}
@@ -48,6 +96,7 @@ func (s *Store) consume(ctx context.Context, tx pgx.Tx, detections []assay.Detec
 	if err != nil {
 		return err
 	}
+	c.findings = findings
 	for i := range detections {
 		c.take(&detections[i])
 	}
@@ -62,6 +111,7 @@ type consumer struct {
 	known        map[detectionKey]bool
 	tags         map[assay.HostID][]string
 	rules        map[ruleVersion]ruleTitle
+	findings     map[detectionKey]*StoredFinding
 	alerts       map[assay.AlertID]*assay.Alert
 	newest       map[alertKey]*assay.Alert   // of each key
 	processes    map[processKey]*assay.Alert // the newest alert that holds the process
@@ -127,6 +177,9 @@ func (c *consumer) take(d *assay.Detection) {
 	if alert == nil {
 		known := c.rules[ruleVersion{d.Rule, d.Version}]
 		alert = assay.NewAlert(d, known.title, known.tags, c.now, &c.policy)
+		if f := c.findings[key]; f != nil {
+			alert.Title, alert.Finding = f.Title, f.ID
+		}
 		c.alerts[alert.ID] = alert
 		c.opened = append(c.opened, opening{alert, assay.ActionOpen, d.Ref})
 		c.newest[alertKey{d.Host, alert.KeyHash}] = alert

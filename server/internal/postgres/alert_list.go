@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -264,4 +265,21 @@ func (s *Store) LatestDetections(ctx context.Context, ids []assay.AlertID) (map[
 		return nil
 	})
 	return latest, translate("reading detections", err)
+}
+
+// AlertAt returns an alert, as it stood at a moment where past is set. It is
+// NotFound for an unknown one, and for one that was not open yet.
+func (s *Store) AlertAt(ctx context.Context, id assay.AlertID, at time.Time, past bool) (assay.Alert, error) {
+	if !past {
+		return s.Alert(ctx, id)
+	}
+	rows, err := s.db.Query(ctx, `SELECT `+alertColumns+alertsThen+`WHERE a.id = $2`, at, [16]byte(id))
+	if err != nil {
+		return assay.Alert{}, translate("reading alert", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanAlert)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, assay.Errorf(assay.NotFound, "there was no alert %s at that time", id)
+	}
+	return a, translate("reading alert", err)
 }

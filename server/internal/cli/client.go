@@ -90,6 +90,10 @@ type Client struct {
 	Ledger  consolev1connect.LedgerServiceClient
 	Agent   consolev1connect.AgentServiceClient
 	Policy  consolev1connect.PolicyServiceClient
+	Alert   consolev1connect.AlertServiceClient
+	Rule    consolev1connect.RuleServiceClient
+
+	Suppression consolev1connect.SuppressionServiceClient
 }
 
 // NewClient speaks to server (https://HOST:PORT). ca is PEM, empty for the
@@ -115,6 +119,10 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Ledger:  consolev1connect.NewLedgerServiceClient(httpClient, base, options),
 		Agent:   consolev1connect.NewAgentServiceClient(httpClient, base, options),
 		Policy:  consolev1connect.NewPolicyServiceClient(httpClient, base, options),
+		Alert:   consolev1connect.NewAlertServiceClient(httpClient, base, options),
+		Rule:    consolev1connect.NewRuleServiceClient(httpClient, base, options),
+
+		Suppression: consolev1connect.NewSuppressionServiceClient(httpClient, base, options),
 	}, nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	consolev1 "github.com/assay-audit/assay/proto/assay/console/v1"
 	"github.com/assay-audit/assay/server/internal/assay"
-	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
 type suppressionService struct{ *Server }

@@ -335,6 +335,19 @@ func TestClocksRunOut(t *testing.T) {
 	if got, want := fmt.Sprint(d.told()), "[alert.open  alert.overdue acknowledge alert.overdue close]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
+	openings, err := d.store.AlertOpenings(t.Context(), []assay.HostID{d.host}, noon.Add(-time.Hour))
+	if err != nil || len(openings) != 1 {
+		t.Fatalf("openings are %v (%v)", openings, err)
+	}
+	if o := openings[0]; !o.At.Equal(opened) || !o.AcknowledgeDue.Equal(opened.Add(time.Hour)) || !o.Acknowledged.At.Equal(opened.Add(time.Hour+time.Second)) ||
+		!o.Closed.At.IsZero() || o.Level != assay.High || o.Acknowledged.Position == 0 {
+		t.Errorf("the leaves say of the opening: %+v", o)
+	}
+	d.exec(`UPDATE alert_action SET alert_id = '00000000-0000-0000-0000-000000000001' WHERE kind <> 'note'`)
+	if _, err := d.store.AlertOpenings(t.Context(), []assay.HostID{d.host}, noon.Add(-time.Hour)); err == nil {
+		t.Error("rows that were changed in the database are believed against their leaves")
+	}
+	d.exec(`UPDATE alert_action SET alert_id = (SELECT id FROM alert)`)
 	// At any past moment the clocks are as they were then.
 	for at, want := range map[time.Duration]int{30 * time.Minute: 0, time.Hour + time.Second/2: 1, 2 * time.Hour: 0, 73 * time.Hour: 1} {
 		_, total, err := d.store.Alerts(t.Context(), &postgres.AlertQuery{At: opened.Add(at), AsOf: true, Overdue: true, Limit: 1})

@@ -18,7 +18,7 @@ var layers = [][]string{
 		"server/internal/postgres", "server/internal/ledger", "server/internal/rule", "server/internal/evaluate",
 		"server/internal/framework", "server/internal/ca", "migrations", "web", "agent/winevent",
 	},
-	{"server/internal/project", "agent/evtx", "agent/filter"},
+	{"server/internal/project", "server/internal/ruleimport", "agent/evtx", "agent/filter"},
 	{"server/internal/assess", "server/internal/evidence", "server/internal/notify"},
 	{"server/internal/cli", "server/internal/agentapi", "server/internal/consoleapi", "server/internal/upkeep"},
 	{"deploy", "agent/internal"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -90,7 +91,10 @@ type server struct {
 	api        *agentapi.Server
 	growing    *ledger.Growing
 	runner     *project.Runner
+	correlate  *project.Correlation
+	backfill   *project.Backfill
 	evaluation *upkeep.Evaluation
+	alerts     *upkeep.Alert
 	verify     *verification
 	notifier   *notify.Notifier
 	queue      *postgres.Queue
@@ -173,7 +177,8 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s.passes = project.Passes(hits)
+	rules := project.NewRules(project.RulesConfig{Store: store, Logger: cfg.log, Metrics: registry})
+	s.passes = project.Passes(hits, rules)
 	prover := &ledger.Prover{Store: store}
 	s.api, err = agentapi.New(agentapi.Config{
 		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now,
@@ -184,6 +189,9 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	s.correlate = project.NewCorrelation(project.CorrelationConfig{Store: store, Rules: rules, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	s.backfill = project.NewBackfill(project.BackfillConfig{Store: store, Server: rand.Text(), Alerts: store, Now: cfg.now, Logger: cfg.log})
+	s.alerts = upkeep.NewAlert(upkeep.AlertConfig{Store: store, Now: cfg.now, Logger: cfg.log, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
 	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
 		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
@@ -248,6 +256,9 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.api.Run(ctx, s.agents) })
 	group.Go(func() error { return s.growing.Run(ctx) })
 	group.Go(func() error { return s.runner.Run(ctx) })
+	group.Go(func() error { return s.correlate.Run(ctx) })
+	group.Go(func() error { return s.backfill.Run(ctx) })
+	group.Go(func() error { return s.alerts.Run(ctx) })
 	group.Go(func() error { return s.evaluation.Run(ctx) })
 	group.Go(func() error { return s.verify.Run(ctx) })
 	group.Go(func() error { return s.notifier.Run(ctx) })

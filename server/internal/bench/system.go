@@ -183,7 +183,7 @@ func passes() ([]project.Pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return project.Passes(hits), nil
+	return project.Passes(hits, nil), nil
 }
 
 // pollCaughtUp is how often the cursors are looked at.

@@ -90,7 +90,10 @@ type Client struct {
 	Ledger  consolev1connect.LedgerServiceClient
 	Agent   consolev1connect.AgentServiceClient
 	Policy  consolev1connect.PolicyServiceClient
+	Alert   consolev1connect.AlertServiceClient
+	Rule    consolev1connect.RuleServiceClient
 
+	Suppression  consolev1connect.SuppressionServiceClient
 	Notification consolev1connect.NotificationServiceClient
 }
 
@@ -117,7 +120,10 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Ledger:  consolev1connect.NewLedgerServiceClient(httpClient, base, options),
 		Agent:   consolev1connect.NewAgentServiceClient(httpClient, base, options),
 		Policy:  consolev1connect.NewPolicyServiceClient(httpClient, base, options),
+		Alert:   consolev1connect.NewAlertServiceClient(httpClient, base, options),
+		Rule:    consolev1connect.NewRuleServiceClient(httpClient, base, options),
 
+		Suppression:  consolev1connect.NewSuppressionServiceClient(httpClient, base, options),
 		Notification: consolev1connect.NewNotificationServiceClient(httpClient, base, options),
 	}, nil
 }

@@ -41,6 +41,7 @@ type Config struct {
 type Server struct {
 	cfg       Config
 	passwords chan struct{} // bounds password checks, which take memory
+	imports   chan struct{} // bounds imports of rules, which take memory too
 }
 
 // maxRequest bounds one request in bytes; no call of the console is large.
@@ -51,13 +52,14 @@ const maxPasswordChecks = 4
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, passwords: make(chan struct{}, maxPasswordChecks)}
+	return &Server{cfg: cfg, passwords: make(chan struct{}, maxPasswordChecks), imports: make(chan struct{}, 1)}
 }
 
 // Handler serves the API under /api and the pages everywhere else.
 func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
 	options := connect.WithHandlerOptions(connect.WithInterceptors(authenticator{s}), connect.WithReadMaxBytes(maxRequest))
+	large := connect.WithHandlerOptions(connect.WithInterceptors(authenticator{s}), connect.WithReadMaxBytes(maxImport))
 	mount := func(path string, handler http.Handler) { api.Handle(path, handler) }
 	mount(consolev1connect.NewSessionServiceHandler(&sessionService{s, &limiter{keys: map[string]*rate.Limiter{}}}, options))
 	mount(consolev1connect.NewStatusServiceHandler(&statusService{s}, options))
@@ -68,6 +70,10 @@ func (s *Server) Handler() http.Handler {
 	mount(consolev1connect.NewLedgerServiceHandler(&ledgerService{s}, options))
 	mount(consolev1connect.NewAgentServiceHandler(&agentService{s}, options))
 	mount(consolev1connect.NewNotificationServiceHandler(&notificationService{s}, options))
+	mount(consolev1connect.NewAlertServiceHandler(&alertService{s}, options))
+	mount(consolev1connect.NewSuppressionServiceHandler(&suppressionService{s}, options))
+	path, rules := consolev1connect.NewRuleServiceHandler(&ruleService{s}, large)
+	mount(path, s.gated(rules))
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", sameOrigin(http.StripPrefix("/api", api)))

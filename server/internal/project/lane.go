@@ -27,6 +27,7 @@ var errVersion = errors.New("projection version")
 type lane struct {
 	runner  *Runner
 	number  int16
+	lanes   int16
 	decoder *decoder
 	passes  []*passLane
 	days    map[time.Time]bool
@@ -37,7 +38,7 @@ func newLane(r *Runner, number int16) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{runner: r, number: number, decoder: d, days: map[time.Time]bool{}}
+	l := &lane{runner: r, number: number, lanes: Lanes, decoder: d, days: map[time.Time]bool{}}
 	for _, pass := range r.cfg.Passes {
 		l.passes = append(l.passes, &passLane{
 			runner: r, pass: pass, number: number, projections: pass.New(), rows: postgres.NewEventRows(),
@@ -113,6 +114,10 @@ func (l *lane) round(ctx context.Context, known reading) (more bool, err error) 
 // step reads the batches in [from, until), a limited number of them, and has all
 // of the group, which stand at from, project them.
 func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, known reading) error {
+	group, until, err := l.prepare(ctx, group, until, known)
+	if err != nil || len(group) == 0 {
+		return err
+	}
 	if from >= until {
 		for _, p := range group {
 			if err := p.settle(ctx, p.touch(ctx, known.at), known); err != nil {
@@ -154,6 +159,23 @@ func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, 
 	return nil
 }
 
+// prepare asks the passes of a step how far it may reach, and leaves out those
+// that cannot take it now.
+func (l *lane) prepare(ctx context.Context, group []*passLane, until uint64, known reading) ([]*passLane, uint64, error) {
+	var able []*passLane
+	for _, p := range group {
+		limit, err := p.prepare(ctx, until)
+		if err != nil {
+			if err := p.settle(ctx, err, known); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		able, until = append(able, p), limit
+	}
+	return able, until, nil
+}
+
 // portion is what a lane has read for one step.
 type portion struct {
 	stored    []postgres.StoredBatch
@@ -179,7 +201,7 @@ func (r portion) clone() portion {
 // read reads, decodes what can be and notes what cannot for quarantine. Where
 // there is more than the limit, the portion ends with the last batch read.
 func (l *lane) read(ctx context.Context, from, until uint64, limit int, known reading) (portion, error) {
-	stored, err := l.runner.cfg.Store.LaneBatches(ctx, l.number, Lanes, from, until, limit)
+	stored, err := l.runner.cfg.Store.LaneBatches(ctx, l.number, l.lanes, from, until, limit)
 	if err != nil {
 		return portion{}, err
 	}

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -14,6 +15,13 @@ import (
 type Projection interface {
 	// Project adds what the batch says to the step.
 	Project(b *Batch, step *Step)
+}
+
+// Preparer is a Projection that must know of a step beforehand.
+type Preparer interface {
+	// Prepare is called before a step that begins at from, and says how far it may
+	// reach, at most until.
+	Prepare(ctx context.Context, from, until uint64) (limit uint64, err error)
 }
 
 // Step is what a lane reads and writes in one transaction.

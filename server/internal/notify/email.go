@@ -67,7 +67,7 @@ func (n *Notifier) sendEmail(ctx context.Context, m *message, secrets *assay.Tar
 		return "", fmt.Errorf("sending the mail: %w", err)
 	}
 	_ = client.Quit() // the server has taken the mail by now
-	return fmt.Sprintf("taken by the mail server for %d recipients", len(set.To)), nil
+	return fmt.Sprintf("taken by the mail server; recipients: %d", len(set.To)), nil
 }
 
 // login secures the connection before any secret goes over it.

@@ -33,7 +33,7 @@ function deliveriesOf(context: HandlerContext) {
         const id = `d-${i}-${target.id}`;
         const state = retried.has(id) ? "pending" : target.id === "n-2" && i % 9 === 3 ? "failed" : target.id === "n-2" && i % 9 === 4 ? "pending" : "delivered";
         const failed: Attempt = { at: timestampFromDate(alert.openedAt), milliseconds: 15_003, ok: false, detail: "no answer in time (an attempt has 15s): dial tcp 192.0.2.25:587: i/o timeout" };
-        const good: Attempt = { at: timestampFromDate(alert.openedAt), milliseconds: 40 + pick(300, id), ok: true, detail: target.kind === "email" ? "taken by the mail server for 1 recipients" : "202 Accepted" };
+        const good: Attempt = { at: timestampFromDate(alert.openedAt), milliseconds: 40 + pick(300, id), ok: true, detail: target.kind === "email" ? "taken by the mail server; recipients: 1" : "202 Accepted" };
         const attempts: Attempt[] = state === "failed" ? Array.from({ length: 16 }, () => failed) : state === "pending" ? [failed, failed] : i % 7 === 0 ? [failed, good] : [good];
         return {
           id,

@@ -27,8 +27,8 @@ function isLate(clock: AlertClock, now: Date): boolean {
   return clock.state === "overdue" || clock.state === "late" || (clock.state === "running" && due !== undefined && due < now);
 }
 
-/** Clock says where one of an alert's clocks stands. */
-export function Clock({ of }: { readonly of: AlertClock | undefined }) {
+/** Clock says where one of an alert's clocks stands; short says it in one unit of time. */
+export function Clock({ of, short = false }: { readonly of: AlertClock | undefined; readonly short?: boolean }) {
   const now = new Date();
   const due = dateOf(of?.due);
   const words = clockWords(of, now);
@@ -38,18 +38,23 @@ export function Clock({ of }: { readonly of: AlertClock | undefined }) {
   return (
     <span className={`${css.mark} ${look ?? ""}`} title={`due ${utcText(due)} UTC`}>
       <Icon name={late ? "warn" : of.state === "met" ? "done" : "clock"} size={12} />
-      {words}
+      {short ? firstUnit(words) : words}
     </span>
   );
 }
 
+/** firstUnit drops the smaller of two units of time: "due in 2 days 3 hours". */
+function firstUnit(words: string): string {
+  return words.replace(/(\d+ [a-z]+) \d+ [a-z]+$/, "$1");
+}
+
 /** NextClock is the clock that runs out next, with what it is for. */
 export function NextClock({ of }: { readonly of: Alert }) {
-  if (of.state === "closed") return <Clock of={of.close} />;
+  if (of.state === "closed") return <Clock short of={of.close} />;
   const acknowledging = of.state === "open" && of.acknowledge?.due !== undefined;
   return (
     <span className={css.chips}>
-      <Clock of={acknowledging ? of.acknowledge : of.close} />
+      <Clock short of={acknowledging ? of.acknowledge : of.close} />
       <span className="dim">{acknowledging ? "to acknowledge" : of.close?.due === undefined ? "" : "to close"}</span>
     </span>
   );

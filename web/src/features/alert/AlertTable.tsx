@@ -46,11 +46,11 @@ export function RuleLink({ of }: { readonly of: Pick<Alert, "pack" | "rule"> }) 
 }
 
 const columns: readonly Column<Alert>[] = [
-  { id: "level", header: "Level", width: "minmax(7rem, max-content)", value: (alert) => alert.level, cell: (alert) => <LevelMark level={alert.level} /> },
+  { id: "level", header: "Level", width: "minmax(6.6rem, max-content)", value: (alert) => alert.level, order: (alert) => -levelRank(alert.level), cell: (alert) => <LevelMark level={alert.level} /> },
   {
     id: "title",
     header: "Alert",
-    width: "minmax(15rem, 2fr)",
+    width: "minmax(12rem, 2fr)",
     value: (alert) => alert.title,
     cell: (alert) => (
       <Link to="/alerts/$id" params={{ id: alert.id }}>
@@ -58,11 +58,11 @@ const columns: readonly Column<Alert>[] = [
       </Link>
     ),
   },
-  { id: "state", header: "State", width: "minmax(8rem, max-content)", value: (alert) => alert.state, cell: (alert) => <AlertState state={alert.state} /> },
+  { id: "state", header: "State", width: "minmax(9rem, max-content)", value: (alert) => alert.state, cell: (alert) => <AlertState state={alert.state} /> },
   {
     id: "host",
     header: "Host",
-    width: "minmax(9rem, 1fr)",
+    width: "minmax(8rem, 1fr)",
     value: (alert) => alert.hostName,
     cell: (alert) => (
       <Link to="/hosts/$id" params={{ id: alert.hostId }}>
@@ -71,9 +71,9 @@ const columns: readonly Column<Alert>[] = [
     ),
   },
   { id: "count", header: "Hits", width: "minmax(3.5rem, max-content)", end: true, value: (alert) => alert.count },
-  { id: "last", header: "Last seen", width: "minmax(7rem, max-content)", value: (alert) => dateOf(alert.lastSeen)?.toISOString(), cell: (alert) => <Time at={alert.lastSeen} ago /> },
-  { id: "clock", header: "Clock", width: "minmax(11rem, max-content)", value: (alert) => clockWords(alert.state === "open" && alert.acknowledge?.due !== undefined ? alert.acknowledge : alert.close, new Date()), cell: (alert) => <NextClock of={alert} /> },
-  { id: "assignee", header: "Assigned to", width: "minmax(6rem, 0.6fr)", value: (alert) => alert.assignee, cell: (alert) => (alert.assignee === "" ? <span className="dim">nobody</span> : <Raw text={alert.assignee} />) },
+  { id: "last", header: "Last seen", width: "minmax(6.6rem, max-content)", value: (alert) => dateOf(alert.lastSeen)?.toISOString(), cell: (alert) => <Time at={alert.lastSeen} ago /> },
+  { id: "clock", header: "Clock", width: "minmax(9.5rem, max-content)", value: (alert) => clockWords(alert.state === "open" && alert.acknowledge?.due !== undefined ? alert.acknowledge : alert.close, new Date()), cell: (alert) => <NextClock of={alert} /> },
+  { id: "assignee", header: "Assigned to", width: "minmax(5.8rem, 0.5fr)", value: (alert) => alert.assignee, cell: (alert) => (alert.assignee === "" ? <span className="dim">nobody</span> : <Raw text={alert.assignee} />) },
   { id: "rule", header: "Rule", width: "minmax(10rem, 1fr)", off: true, value: (alert) => `${alert.pack}/${alert.rule}`, cell: (alert) => <RuleLink of={alert} /> },
   { id: "opened", header: "Opened", width: "minmax(7rem, max-content)", off: true, value: (alert) => dateOf(alert.openedAt)?.toISOString(), cell: (alert) => <Time at={alert.openedAt} ago /> },
   { id: "reason", header: "Closed as", width: "minmax(7rem, max-content)", off: true, value: (alert) => alert.reason, cell: (alert) => (alert.reason === "" ? "–" : reasonWords(alert.reason)) },
@@ -87,7 +87,6 @@ const columns: readonly Column<Alert>[] = [
     cell: (alert) => (alert.latest?.event === undefined ? "–" : <EventLink of={alert.latest.event} />),
   },
   { id: "tags", header: "Tags", width: "minmax(8rem, 1fr)", off: true, value: (alert) => alert.tags.join(", "), cell: (alert) => (alert.tags.length === 0 ? "–" : <Raw text={alert.tags.join(", ")} />) },
-  { id: "rank", header: "Rank", width: "minmax(4rem, max-content)", off: true, end: true, value: (alert) => levelRank(alert.level) },
   { id: "id", header: "Id", width: "minmax(12rem, 1fr)", off: true, value: (alert) => alert.id, cell: (alert) => <Raw text={alert.id} line /> },
 ];
 
@@ -99,7 +98,7 @@ export function AlertTable({ name, list, empty, filters, main = false, selection
       {
         id: "choose",
         header: "Choose",
-        width: "minmax(3.8rem, max-content)",
+        width: "minmax(4.6rem, max-content)",
         value: () => undefined,
         cell: (alert) => <Checkbox size="xs" data-choose aria-label={`Choose ${visibleText(alert.title)} on ${visibleText(alert.hostName)}`} checked={selection.ids.has(alert.id)} onChange={() => selection.toggle(alert.id)} />,
       },

@@ -50,11 +50,11 @@ export function kindWords(kind: string): string {
 function columnsFor(onRetry: ((of: Delivery) => void) | undefined, withAlert: boolean): readonly Column<Delivery>[] {
   const columns: Column<Delivery>[] = [
     { id: "state", header: "State", width: "minmax(7rem, max-content)", value: (of) => of.state, cell: (of) => <DeliveryState state={of.state} /> },
-    { id: "target", header: "Target", width: "minmax(8rem, 0.8fr)", value: (of) => of.targetName, cell: (of) => <Raw text={of.targetName} /> },
+    { id: "target", header: "Target", width: "minmax(7rem, 0.8fr)", value: (of) => of.targetName, cell: (of) => <Raw text={of.targetName} /> },
     {
       id: "kind",
       header: "What it tells",
-      width: "minmax(9rem, 1fr)",
+      width: "minmax(8.5rem, 1fr)",
       value: (of) => of.kind,
       cell: (of) =>
         of.alert === "" || !withAlert ? (
@@ -65,13 +65,13 @@ function columnsFor(onRetry: ((of: Delivery) => void) | undefined, withAlert: bo
           </Link>
         ),
     },
-    { id: "level", header: "Level", width: "minmax(7rem, max-content)", value: (of) => of.level, cell: (of) => (of.kind === "test" ? <span className="dim">–</span> : <LevelMark level={of.level} />) },
+    { id: "level", header: "Level", width: "minmax(6.6rem, max-content)", value: (of) => of.level, cell: (of) => (of.kind === "test" ? <span className="dim">–</span> : <LevelMark level={of.level} />) },
     { id: "occurred", header: "Of", width: "minmax(7rem, max-content)", value: (of) => dateOf(of.occurredAt)?.toISOString(), cell: (of) => <Time at={of.occurredAt} ago /> },
-    { id: "attempts", header: "Attempts", width: "minmax(5rem, max-content)", value: (of) => `${of.attempts.length} of ${of.maxAttempts}`, cell: (of) => <span className="num">{of.attempts.length > of.maxAttempts ? of.attempts.length : `${of.attempts.length} of ${of.maxAttempts}`}</span> },
+    { id: "attempts", header: "Attempts", width: "minmax(5.6rem, max-content)", value: (of) => `${of.attempts.length} of ${of.maxAttempts}`, cell: (of) => <span className="num">{of.attempts.length > of.maxAttempts ? of.attempts.length : `${of.attempts.length} of ${of.maxAttempts}`}</span> },
     {
       id: "answer",
       header: "Newest attempt",
-      width: "minmax(14rem, 2fr)",
+      width: "minmax(12rem, 2fr)",
       value: (of) => of.attempts.at(-1)?.detail ?? "",
       cell: (of) => {
         const last = of.attempts.at(-1);
@@ -84,7 +84,7 @@ function columnsFor(onRetry: ((of: Delivery) => void) | undefined, withAlert: bo
         );
       },
     },
-    { id: "next", header: "Next attempt", width: "minmax(7rem, max-content)", value: (of) => dateOf(of.nextAttemptAt)?.toISOString(), cell: (of) => <Time at={of.nextAttemptAt} ago /> },
+    { id: "next", header: "Next attempt", width: "minmax(6.6rem, max-content)", value: (of) => dateOf(of.nextAttemptAt)?.toISOString(), cell: (of) => <Time at={of.nextAttemptAt} ago /> },
   ];
   if (onRetry === undefined) return columns;
   return [

@@ -11,7 +11,7 @@ import { DataTable, type Column } from "../../ui/DataTable";
 import { Choice } from "../../ui/Filter";
 import { Icon } from "../../ui/Icon";
 import { Empty, Failure, Loading } from "../../ui/Note";
-import { Page, Section } from "../../ui/Page";
+import { Page, Section, Tag } from "../../ui/Page";
 import { Raw } from "../../ui/Raw";
 import { ReasonDialog } from "../../ui/ReasonDialog";
 import { Time } from "../../ui/Time";
@@ -41,26 +41,35 @@ function count(of: NotificationTarget, state: (typeof states)[number], n: bigint
   );
 }
 
+const kindOf = (of: NotificationTarget): string => (of.format === "ocsf" ? "webhook, OCSF" : of.kind);
+
 function columnsFor(deeds: Deeds | undefined): readonly Column<NotificationTarget>[] {
   const columns: Column<NotificationTarget>[] = [
-    { id: "name", header: "Target", width: "minmax(9rem, 1fr)", value: (of) => of.name, cell: (of) => <Raw text={of.name} /> },
-    { id: "kind", header: "Kind", width: "minmax(6rem, max-content)", value: (of) => (of.format === "ocsf" ? "webhook, OCSF" : of.kind) },
-    { id: "address", header: "Address", width: "minmax(12rem, 1.4fr)", value: (of) => of.address, cell: (of) => <Raw text={of.kind === "email" ? `${of.to.join(", ")} via ${of.address}` : of.address} /> },
-    { id: "enabled", header: "State", width: "minmax(6rem, max-content)", value: (of) => of.enabled, cell: (of) => <Enabled on={of.enabled} /> },
-    { id: "wants", header: "Told of", width: "minmax(10rem, 1fr)", value: (of) => `${of.levels.join(", ")}; ${of.kinds.join(", ")}`, cell: (of) => `${of.levels.length === 0 ? "every level" : of.levels.join(", ")}; ${of.kinds.length === 0 ? "everything" : of.kinds.map(kindWords).join(", ").toLowerCase()}` },
-    { id: "delivered", header: "Delivered", width: "minmax(5rem, max-content)", end: true, value: (of) => of.delivered, cell: (of) => count(of, "delivered", of.delivered) },
+    {
+      id: "name",
+      header: "Target",
+      width: "minmax(8rem, 1fr)",
+      value: (of) => `${of.name} (${kindOf(of)})`,
+      cell: (of) => (
+        <>
+          <Raw text={of.name} /> <Tag>{kindOf(of)}</Tag>
+        </>
+      ),
+    },
+    { id: "address", header: "Address", width: "minmax(10rem, 1.4fr)", value: (of) => of.address, cell: (of) => <Raw text={of.kind === "email" ? `${of.to.join(", ")} via ${of.address}` : of.address} /> },
+    { id: "enabled", header: "State", width: "minmax(6.6rem, max-content)", value: (of) => of.enabled, cell: (of) => <Enabled on={of.enabled} /> },
+    { id: "wants", header: "Told of", width: "minmax(7.5rem, 1fr)", value: (of) => `${of.levels.join(", ")}; ${of.kinds.join(", ")}`, cell: (of) => `${of.levels.length === 0 ? "every level" : of.levels.join(", ")}; ${of.kinds.length === 0 ? "everything" : of.kinds.map(kindWords).join(", ").toLowerCase()}` },
+    { id: "delivered", header: "Delivered", width: "minmax(5.8rem, max-content)", end: true, value: (of) => of.delivered, cell: (of) => count(of, "delivered", of.delivered) },
     { id: "pending", header: "Pending", width: "minmax(5rem, max-content)", end: true, value: (of) => of.pending, cell: (of) => count(of, "pending", of.pending) },
-    { id: "failed", header: "Failed", width: "minmax(5rem, max-content)", end: true, value: (of) => of.failed, cell: (of) => count(of, "failed", of.failed) },
+    { id: "failed", header: "Failed", width: "minmax(4.4rem, max-content)", end: true, value: (of) => of.failed, cell: (of) => count(of, "failed", of.failed) },
     {
       id: "last",
       header: "Newest attempt",
-      width: "minmax(10rem, 1.2fr)",
+      width: "minmax(8rem, 1.2fr)",
       value: (of) => (of.lastError === "" ? dateOf(of.lastDeliveredAt)?.toISOString() : of.lastError),
       cell: (of) =>
         of.lastError === "" ? (
-          <span>
-            delivered <Time at={of.lastDeliveredAt} ago none="nothing yet" />
-          </span>
+          of.lastDeliveredAt === undefined ? <span className="dim">none yet</span> : <span>delivered <Time at={of.lastDeliveredAt} ago /></span>
         ) : (
           <span style={{ color: "var(--fail)" }}>
             <Icon name="warn" size={11} /> <Raw text={of.lastError} sentence />
@@ -74,7 +83,7 @@ function columnsFor(deeds: Deeds | undefined): readonly Column<NotificationTarge
     {
       id: "action",
       header: "Action",
-      width: "minmax(9rem, max-content)",
+      width: "minmax(8.8rem, max-content)",
       value: () => undefined,
       cell: (of) => (
         <span className="row" style={{ gap: 4 }}>

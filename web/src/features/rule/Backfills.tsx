@@ -50,7 +50,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
         ),
     },
     { id: "since", header: "Received since", width: "minmax(10rem, max-content)", value: (one) => dateOf(one.since)?.toISOString(), cell: (one) => <Time at={one.since} seconds={false} /> },
-    { id: "detections", header: "Detections", width: "minmax(5rem, max-content)", end: true, value: (one) => one.detections },
+    { id: "detections", header: "Detections", width: "minmax(6.2rem, max-content)", end: true, value: (one) => one.detections },
     { id: "started", header: "Started", width: "minmax(7rem, max-content)", value: (one) => dateOf(one.startedAt)?.toISOString(), cell: (one) => <Time at={one.startedAt} ago /> },
     { id: "by", header: "By", width: "minmax(5rem, max-content)", value: (one) => one.by, cell: (one) => <Raw text={one.by} /> },
     {

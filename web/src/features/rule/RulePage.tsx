@@ -7,6 +7,7 @@ import { oneOf } from "../../lib/search";
 import { visibleText } from "../../lib/visible";
 import { CopyIcon, Hash } from "../../ui/Copy";
 import { Choice } from "../../ui/Filter";
+import { Icon } from "../../ui/Icon";
 import { LevelMark } from "../../ui/Level";
 import { Empty, Failure, Loading } from "../../ui/Note";
 import { Facts, Page, Section, Tag } from "../../ui/Page";
@@ -173,7 +174,9 @@ function Changes({ of }: { readonly of: readonly RuleChange[] }) {
     <ol className={alertCss.timeline}>
       {of.map((change, i) => (
         <li key={`${change.position.toString()} ${i}`}>
-          <span className={alertCss.dot} />
+          <span className={alertCss.dot}>
+            <Icon name={change.enabled ? "done" : "minus"} size={12} />
+          </span>
           <div>
             <Enabled on={change.enabled} />{" "}
             <span className="dim">

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
-import { useMemo } from "react";
-import type { ReactNode } from "react";
+import { useMemo, type ReactNode } from "react";
 import type { Rule } from "../../gen/assay/console/v1/rule_pb";
+import { levelRank } from "../../lib/level";
 import { useList } from "../../lib/list";
 import { dateOf } from "../../lib/time";
 import { DataTable, type Column } from "../../ui/DataTable";
@@ -16,7 +16,7 @@ import { RuleSwitch } from "./RuleSwitch";
 function columnsFor(days: number): readonly Column<Rule>[] {
   const span = { 1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days" }[days] ?? `${days} days`;
   return [
-    { id: "level", header: "Level", width: "minmax(7rem, max-content)", value: (rule) => rule.level, cell: (rule) => <LevelMark level={rule.level} /> },
+    { id: "level", header: "Level", width: "minmax(7rem, max-content)", value: (rule) => rule.level, order: (rule) => -levelRank(rule.level), cell: (rule) => <LevelMark level={rule.level} /> },
     {
       id: "title",
       header: "Rule",

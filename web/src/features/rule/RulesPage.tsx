@@ -27,7 +27,7 @@ export function RulesPage() {
     <Page name="Rules" title="Rules" lead="Detection rules in Sigma’s language. A change of what is in force is a leaf of the ledger, and holds from exactly that position on.">
       <nav aria-label="Parts of the rules" className={tabs.tabs}>
         {ruleTabs.map((name) => (
-          <Link key={name} to="." search={(old) => ({ at: old.at, tab: name === "rules" ? undefined : name })} resetScroll={false} aria-current={tab === name ? "page" : undefined} activeProps={{ "aria-current": undefined }}>
+          <Link key={name} to="." search={(old) => ({ at: old.at, tab: name === "rules" ? undefined : name })} resetScroll={false} activeOptions={{ includeSearch: true, explicitUndefined: true }}>
             {tabWords[name]}
             {name === "refused" && refused > 0 ? ` (${refused.toLocaleString("en")})` : ""}
           </Link>

@@ -117,7 +117,7 @@ export function NotificationsPage() {
       actions={
         admin ? (
           <Button leftSection={<Icon name="plus" size={13} />} onClick={() => setCreating(true)}>
-            Target
+            Add target
           </Button>
         ) : undefined
       }

@@ -106,7 +106,7 @@ export function NoRules() {
   return (
     <Empty title="No rule is loaded yet">
       <p>Detection rules come in packs of Sigma YAML. An administrator brings one in with:</p>
-      <p className="mono">assayctl rules import FOLDER --pack NAME --enable high --reason TEXT</p>
+      <p className="mono">assayctl rules import FOLDER --pack NAME --enable 'level&gt;=high' --reason TEXT</p>
       <p className="dim">It first says what it would turn on when called with --dry-run.</p>
     </Empty>
   );

@@ -155,7 +155,7 @@ export function SuppressionsPage() {
       actions={
         admin ? (
           <Button leftSection={<Icon name="plus" size={13} />} onClick={() => setCreating(true)}>
-            Suppression
+            Add suppression
           </Button>
         ) : undefined
       }

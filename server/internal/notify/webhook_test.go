@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -211,5 +212,22 @@ func TestSecrets(t *testing.T) {
 	b.cfg.Sealer = sealer
 	if d := b.test(id); d.State != assay.DeliveryFailed || !strings.Contains(d.Attempts[0].Detail, "cannot be opened") {
 		t.Errorf("opened with another key: %+v", d)
+	}
+}
+
+// The vector of docs/notifications.md.
+func TestSignatureVector(t *testing.T) {
+	t.Parallel()
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	got := sign(key, "0d3f6a52-9c0e-4b53-8a5c-1f2e3d4c5b6a", 1795788131, []byte(`{"type":"test"}`))
+	page, err := os.ReadFile("../../../docs/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret := secretPrefix + base64.StdEncoding.EncodeToString(key); !strings.Contains(string(page), secret) || !strings.Contains(string(page), "`"+got+"`") {
+		t.Errorf("the documented vector is not %s for %s", got, secret)
 	}
 }

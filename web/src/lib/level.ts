@@ -4,7 +4,7 @@ export type LevelName = "critical" | "high" | "medium" | "low" | "informational"
 /** levelOrder is the order of display, the highest first. */
 export const levelOrder: readonly LevelName[] = ["critical", "high", "medium", "low", "informational"];
 
-export const levelWords: Readonly<Record<LevelName, string>> = { critical: "Critical", high: "High", medium: "Medium", low: "Low", informational: "Informational" };
+export const levelWords: Readonly<Record<LevelName, string>> = { critical: "Critical", high: "High", medium: "Medium", low: "Low", informational: "Info" };
 
 /** parseLevel reads a level of a message; undefined for a rule without one. */
 export function parseLevel(text: string): LevelName | undefined {

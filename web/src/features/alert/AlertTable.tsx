@@ -46,11 +46,11 @@ export function RuleLink({ of }: { readonly of: Pick<Alert, "pack" | "rule"> }) 
 }
 
 const columns: readonly Column<Alert>[] = [
-  { id: "level", header: "Level", width: "minmax(6.6rem, max-content)", value: (alert) => alert.level, order: (alert) => -levelRank(alert.level), cell: (alert) => <LevelMark level={alert.level} /> },
+  { id: "level", header: "Level", width: "minmax(7rem, max-content)", value: (alert) => alert.level, order: (alert) => -levelRank(alert.level), cell: (alert) => <LevelMark level={alert.level} /> },
   {
     id: "title",
     header: "Alert",
-    width: "minmax(12rem, 2fr)",
+    width: "minmax(11rem, 2fr)",
     value: (alert) => alert.title,
     cell: (alert) => (
       <Link to="/alerts/$id" params={{ id: alert.id }}>
@@ -62,7 +62,7 @@ const columns: readonly Column<Alert>[] = [
   {
     id: "host",
     header: "Host",
-    width: "minmax(8rem, 1fr)",
+    width: "minmax(7.6rem, 1fr)",
     value: (alert) => alert.hostName,
     cell: (alert) => (
       <Link to="/hosts/$id" params={{ id: alert.hostId }}>
@@ -72,7 +72,7 @@ const columns: readonly Column<Alert>[] = [
   },
   { id: "count", header: "Hits", width: "minmax(3.5rem, max-content)", end: true, value: (alert) => alert.count },
   { id: "last", header: "Last seen", width: "minmax(6.6rem, max-content)", value: (alert) => dateOf(alert.lastSeen)?.toISOString(), cell: (alert) => <Time at={alert.lastSeen} ago /> },
-  { id: "clock", header: "Clock", width: "minmax(9.5rem, max-content)", value: (alert) => clockWords(alert.state === "open" && alert.acknowledge?.due !== undefined ? alert.acknowledge : alert.close, new Date()), cell: (alert) => <NextClock of={alert} /> },
+  { id: "clock", header: "Clock", width: "minmax(10rem, max-content)", value: (alert) => clockWords(alert.state === "open" && alert.acknowledge?.due !== undefined ? alert.acknowledge : alert.close, new Date()), cell: (alert) => <NextClock of={alert} /> },
   { id: "assignee", header: "Assigned to", width: "minmax(5.8rem, 0.5fr)", value: (alert) => alert.assignee, cell: (alert) => (alert.assignee === "" ? <span className="dim">nobody</span> : <Raw text={alert.assignee} />) },
   { id: "rule", header: "Rule", width: "minmax(10rem, 1fr)", off: true, value: (alert) => `${alert.pack}/${alert.rule}`, cell: (alert) => <RuleLink of={alert} /> },
   { id: "opened", header: "Opened", width: "minmax(7rem, max-content)", off: true, value: (alert) => dateOf(alert.openedAt)?.toISOString(), cell: (alert) => <Time at={alert.openedAt} ago /> },

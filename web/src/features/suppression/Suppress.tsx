@@ -7,6 +7,7 @@ import { visibleText } from "../../lib/visible";
 import { Dialog } from "../../ui/Dialog";
 import { Icon } from "../../ui/Icon";
 import { Failure } from "../../ui/Note";
+import { Raw } from "../../ui/Raw";
 import { changedAlerts } from "../alert/queries";
 import { sessionQuery } from "../session/queries";
 import { uniqueConditions } from "./scope";
@@ -32,6 +33,12 @@ const spans = [
   ["365", "365 days"],
   ["", "A time of its own"],
 ] as const;
+
+/**
+ * isHidden tells whether a text holds what a field for typing would obey and not
+ * show: such a value is taken as it is, or not at all.
+ */
+const isHidden = (text: string): boolean => visibleText(text) !== text;
 
 /** Suppress keeps known, accepted detections from alerting until a time. */
 export function Suppress({ scope, candidates, onDone }: SuppressProps) {
@@ -85,8 +92,16 @@ export function Suppress({ scope, candidates, onDone }: SuppressProps) {
             const put = (next: Partial<Condition>): void => setConditions(conditions.map((old, k) => (k === i ? { ...old, ...next } : old)));
             return (
               <div key={i} className={css.condition}>
-                <TextInput aria-label={`Field ${i + 1}`} placeholder="Field" maxLength={200} value={one.field} onChange={(event) => put({ field: event.currentTarget.value })} />
-                <TextInput aria-label={`Value ${i + 1}`} placeholder="Value; * stands for anything" maxLength={2000} value={one.value} onChange={(event) => put({ value: event.currentTarget.value })} />
+                {isHidden(one.field) || isHidden(one.value) ? (
+                  <span style={{ gridColumn: "1 / 3" }}>
+                    <Raw text={one.field} /> is <Raw text={one.value} />
+                  </span>
+                ) : (
+                  <>
+                    <TextInput aria-label={`Field ${i + 1}`} placeholder="Field" maxLength={200} value={one.field} onChange={(event) => put({ field: event.currentTarget.value })} />
+                    <TextInput aria-label={`Value ${i + 1}`} placeholder="Value; * stands for anything" maxLength={2000} value={one.value} onChange={(event) => put({ value: event.currentTarget.value })} />
+                  </>
+                )}
                 <ActionIcon variant="subtle" color="gray" aria-label={`Remove condition ${i + 1}`} onClick={() => setConditions(conditions.filter((_, k) => k !== i))}>
                   <Icon name="close" size={13} />
                 </ActionIcon>

@@ -163,7 +163,7 @@ describe("an alert", () => {
     await page.goto("/suppressions");
     await settled(page);
     await page.getByText("Known till software").waitFor();
-    await page.getByText("User is CORP\\*").waitFor();
+    await page.getByText("User is CORP\\*").first().waitFor();
     await page.locator("main [data-row]").filter({ hasText: "Known till software" }).getByRole("button", { name: /^End/ }).click();
     await page.getByRole("textbox", { name: "Reason" }).fill("Rule fixed");
     await page.getByRole("button", { name: "End it" }).click();

@@ -178,7 +178,7 @@ interface SeveralProps {
 
 function Several({ label, none, value, choices, onChange }: SeveralProps) {
   return (
-    <fieldset className={css.conditions} style={{ gap: 5 }}>
+    <fieldset className={css.conditions} style={{ gap: 10 }}>
       <legend>{label}</legend>
       {choices.map(([choice, name]) => (
         <Checkbox key={choice} size="xs" label={name} checked={value.includes(choice)} onChange={(changed) => onChange(changed.currentTarget.checked ? [...value, choice] : value.filter((one) => one !== choice))} />

@@ -6,6 +6,7 @@ import type { Delivery } from "../../gen/assay/console/v1/notification_pb";
 import { notificationApi } from "../../lib/api";
 import { useList } from "../../lib/list";
 import { dateOf } from "../../lib/time";
+import { visibleText } from "../../lib/visible";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { Icon, type IconName } from "../../ui/Icon";
 import { LevelMark } from "../../ui/Level";
@@ -97,7 +98,7 @@ function columnsFor(onRetry: ((of: Delivery) => void) | undefined, withAlert: bo
       cell: (of) =>
         of.state === "failed" && of.kind !== "test" ? (
           <Button size="compact-xs" variant="default" onClick={() => onRetry(of)}>
-            Try again<span className="sr"> to tell {of.targetName}</span>
+            Try again<span className="sr"> to tell {visibleText(of.targetName)}</span>
           </Button>
         ) : null,
     },

@@ -7,6 +7,7 @@ import { notificationApi } from "../../lib/api";
 import { listOf } from "../../lib/list";
 import { oneOf } from "../../lib/search";
 import { dateOf } from "../../lib/time";
+import { visibleText } from "../../lib/visible";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { Choice } from "../../ui/Filter";
 import { Icon } from "../../ui/Icon";
@@ -88,11 +89,11 @@ function columnsFor(deeds: Deeds | undefined): readonly Column<NotificationTarge
       cell: (of) => (
         <span className="row" style={{ gap: 4 }}>
           <Button size="compact-xs" variant="default" loading={deeds.testing === of.id} onClick={() => deeds.test(of)}>
-            Test<span className="sr"> {of.name}</span>
+            Test<span className="sr"> {visibleText(of.name)}</span>
           </Button>
           <Button size="compact-xs" variant="default" onClick={() => deeds.toggle(of)}>
             {of.enabled ? "Disable" : "Enable"}
-            <span className="sr"> {of.name}</span>
+            <span className="sr"> {visibleText(of.name)}</span>
           </Button>
         </span>
       ),

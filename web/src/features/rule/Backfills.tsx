@@ -5,6 +5,7 @@ import type { Backfill } from "../../gen/assay/console/v1/rule_pb";
 import { ruleApi } from "../../lib/api";
 import { useList } from "../../lib/list";
 import { dateOf } from "../../lib/time";
+import { visibleText } from "../../lib/visible";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { Empty, Failure } from "../../ui/Note";
 import { Raw } from "../../ui/Raw";
@@ -82,7 +83,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
       cell: (one) =>
         one.state === "running" ? (
           <Button size="compact-xs" variant="default" onClick={() => onCancel(one)}>
-            Cancel<span className="sr"> the backfill of {one.pack}</span>
+            Cancel<span className="sr"> the backfill of {visibleText(one.pack)}</span>
           </Button>
         ) : null,
     },

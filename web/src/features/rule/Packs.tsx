@@ -6,6 +6,7 @@ import type { RulePack, RuleSet } from "../../gen/assay/console/v1/rule_pb";
 import { ruleApi } from "../../lib/api";
 import { listOf } from "../../lib/list";
 import { dateOf } from "../../lib/time";
+import { visibleText } from "../../lib/visible";
 import { Hash } from "../../ui/Copy";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { Icon } from "../../ui/Icon";
@@ -69,7 +70,7 @@ function columnsFor(onUse: ((pack: RulePack) => void) | undefined): readonly Col
       cell: (pack) =>
         pack.inForce ? null : (
           <Button size="compact-xs" variant="default" onClick={() => onUse(pack)}>
-            Put in force<span className="sr">: {pack.name} {pack.version}</span>
+            Put in force<span className="sr">: {visibleText(`${pack.name} ${pack.version}`)}</span>
           </Button>
         ),
     },

@@ -6,6 +6,7 @@ import { suppressionApi } from "../../lib/api";
 import { useList } from "../../lib/list";
 import { oneOf } from "../../lib/search";
 import { dateOf } from "../../lib/time";
+import { visibleText } from "../../lib/visible";
 import { DataTable, type Column } from "../../ui/DataTable";
 import { Choice } from "../../ui/Filter";
 import { Icon } from "../../ui/Icon";
@@ -93,7 +94,7 @@ function columnsFor(onEnd: ((one: Suppression) => void) | undefined): readonly C
       cell: (one) =>
         one.state === "active" ? (
           <Button size="compact-xs" variant="default" onClick={() => onEnd(one)}>
-            End<span className="sr"> the suppression of {wordsOf(one)}</span>
+            End<span className="sr"> the suppression of {visibleText(wordsOf(one))}</span>
           </Button>
         ) : null,
     },

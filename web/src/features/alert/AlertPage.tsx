@@ -7,11 +7,15 @@ import { listOf } from "../../lib/list";
 import { useAsOf } from "../../lib/moment";
 import { visibleText } from "../../lib/visible";
 import { CopyIcon } from "../../ui/Copy";
+import { EvidenceLinks } from "../../ui/Evidence";
 import { LevelMark } from "../../ui/Level";
+import { Named } from "../../ui/Named";
 import { Empty, Failure, Loading } from "../../ui/Note";
 import { Facts, Page, Section } from "../../ui/Page";
 import { Raw } from "../../ui/Raw";
 import { Time } from "../../ui/Time";
+import { FindingStatus } from "../finding/FindingStatus";
+import { findingQuery } from "../finding/queries";
 import { Told } from "../notification/Told";
 import { RuleSource } from "../rule/RuleSource";
 import { useIsAdmin } from "../session/useSession";
@@ -110,10 +114,14 @@ function Content({ of, alert }: { readonly of: GetAlertResponse; readonly alert:
           </Section>
         </div>
       </div>
-      <div className={css.columns}>
-        <Matched of={alert.latest} />
-        {event === undefined ? null : <NewestEvent event={event} matched={alert.latest?.matched ?? []} />}
-      </div>
+      {alert.pack === "checks" ? (
+        <Finding of={alert} />
+      ) : (
+        <div className={css.columns}>
+          <Matched of={alert.latest} />
+          {event === undefined ? null : <NewestEvent event={event} matched={alert.latest?.matched ?? []} />}
+        </div>
+      )}
       {of.ruleSource === "" ? null : (
         <Section title="Rule" aside={<RuleLink of={alert} />}>
           <div className="stack">
@@ -128,14 +136,40 @@ function Content({ of, alert }: { readonly of: GetAlertResponse; readonly alert:
           </div>
         </Section>
       )}
-      <Section title="Detections" aside={<>{alert.count.toLocaleString("en")} in all</>} flush>
-        <Detections name={`detections-${alert.id}`} filter={{ alert: alert.id }} withHost={false} />
-      </Section>
+      {alert.pack === "checks" ? null : (
+        <Section title="Detections" aside={<>{alert.count.toLocaleString("en")} in all</>} flush>
+          <Detections name={`detections-${alert.id}`} filter={{ alert: alert.id }} withHost={false} />
+        </Section>
+      )}
       <Section title="Other alerts of this host that are not closed" flush>
         <AlertTable name="related-alerts" list={listOf(of.related)} empty={<Empty title="No other alert">This host has no other alert that is not closed.</Empty>} />
       </Section>
       <Told alert={alert.id} />
     </>
+  );
+}
+
+/** Finding leads on where an alert stands for a finding of a check. */
+function Finding({ of }: { readonly of: Alert }) {
+  const query = useQuery({ ...findingQuery(of.finding), enabled: of.finding !== "" });
+  const finding = query.data?.finding;
+  return (
+    <Section title="The finding it stands for" aside={of.finding === "" ? undefined : <Link to="/findings/$id" params={{ id: of.finding }}>Open the finding</Link>}>
+      {finding !== undefined ? (
+        <div className="stack">
+          <span className="row">
+            <FindingStatus status={finding.status} /> evidence: <EvidenceLinks of={finding.evidence} total={finding.evidence.length} />
+          </span>
+          <Named of={finding.fields} label="Facts of the violating event" />
+        </div>
+      ) : query.isError ? (
+        <Failure error={query.error} again={() => void query.refetch()} />
+      ) : of.finding === "" ? (
+        <Empty title="The finding is gone">It was taken back by what came in later.</Empty>
+      ) : (
+        <Loading what="finding" />
+      )}
+    </Section>
   );
 }
 

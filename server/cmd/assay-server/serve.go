@@ -27,6 +27,8 @@ import (
 	"github.com/assay-audit/assay/server/internal/ledger"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/project"
+	"github.com/assay-audit/assay/server/internal/rule/pack"
+	"github.com/assay-audit/assay/server/internal/ruleimport"
 	"github.com/assay-audit/assay/server/internal/upkeep"
 	"github.com/assay-audit/assay/web"
 )
@@ -142,6 +144,9 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	for _, w := range warnings {
 		cfg.log.WarnContext(ctx, "database setting", "warning", w)
 	}
+	if err := importRules(ctx, cfg); err != nil {
+		return nil, err
+	}
 	s := &server{cfg: cfg}
 	if s.authority, err = ca.Load(cfg.Keys, cfg.now); err != nil {
 		return nil, fmt.Errorf("%w (assay-server init makes the keys)", err)
@@ -163,6 +168,22 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// importRules puts the rules that came with this program in force, once.
+func importRules(ctx context.Context, cfg serverConfig) error {
+	sources, err := pack.Builtin()
+	if err != nil {
+		return err
+	}
+	imported, err := ruleimport.ImportBuiltin(ctx, cfg.db.Store, sources, "assay-server "+version)
+	if err != nil {
+		return fmt.Errorf("importing the built-in rules: %w", err)
+	}
+	if imported != nil {
+		cfg.log.InfoContext(ctx, "built-in rules imported", "version", imported.Version, "rules", len(imported.Rules), "refused", len(imported.Problems))
+	}
+	return nil
 }
 
 func (s *server) listen(certificate *ca.Server) (err error) {

@@ -47,7 +47,7 @@ const detectionsAtOnce = 500
 // that somebody must see to at once.
 var alertingChecks = []postgres.AlertingCheck{
 	{Check: "agent.alive", Level: assay.High}, {Check: "av.realtime", Level: assay.High}, {Check: "fw.change", Level: assay.High},
-	{Check: "log.chain", Level: assay.Critical}, {Check: "log.cleared", Level: assay.High}, {Check: "log.gap", Level: assay.High},
+	{Check: "log.chain", Level: assay.Critical}, {Check: "log.gap", Level: assay.High},
 	{Check: "log.stop", Level: assay.High},
 }
 

@@ -181,6 +181,15 @@ func TestDetectionsAreConsumedOnce(t *testing.T) {
 	}
 	d.once()
 	check("with the projection dropped")
+	cursor, err := d.store.Cursor(t.Context(), "alerts", 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A server that read before the reset must not go on past what is not there.
+	if err := d.store.ConsumeDetections(t.Context(), cursor, cursor.Position+1000, nil); !errors.Is(err, postgres.ErrCursorMoved) {
+		t.Errorf("with the projection dropped alerts go on: %v", err)
+	}
+	d.exec(`UPDATE projection_cursor SET position = 1000 WHERE pass = 'rules'`)
 	d.detect(list...)
 	d.exec(`UPDATE projection_cursor SET position = 0 WHERE pass = 'alerts'`)
 	var servers sync.WaitGroup

@@ -293,3 +293,58 @@ func TestBackfillResumes(t *testing.T) {
 		t.Errorf("the backfill left %d rows behind (%v)", left, err)
 	}
 }
+
+// TestRunningServersTakeAChange changes rules while two servers run, and wants
+// each event matched by the rules at its position, by whichever server.
+func TestRunningServersTakeAChange(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	hits, err := NewHits([]Selector{clearSelector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	quiet := slog.New(slog.DiscardHandler)
+	var runners []*Runner
+	done := make(chan error, 2)
+	for range 2 {
+		passes := Passes(hits, NewRules(RulesConfig{Store: l.store, Logger: quiet}))
+		r := NewRunner(Config{Store: l.store, Passes: passes, Now: func() time.Time { return noon.Add(time.Hour) }, Logger: quiet, Poll: time.Millisecond})
+		runners = append(runners, r)
+		go func() { done <- r.Run(ctx) }()
+	}
+	l.importRules("1", clearYML)
+	want := 0
+	for n := range uint32(12) {
+		on := n%3 != 2
+		l.setRule(clearID, on)
+		l.append(intact, cleared(n+1, "x"))
+		if on {
+			want++
+		}
+	}
+	for {
+		caught, err := CaughtUp(ctx, l.store, runners[0].cfg.Passes, l.next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if caught {
+			break
+		}
+		_, moved := runners[0].head.get()
+		<-moved
+	}
+	stop()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found, wrong int
+	err = l.pool.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE NOT (SELECT enabled FROM rule_change c
+		WHERE c.rule_id = d.rule_id AND c.position < d.position ORDER BY c.position DESC LIMIT 1)) FROM detection d`).Scan(&found, &wrong)
+	if err != nil || found != want || wrong != 0 {
+		t.Errorf("found %d, %d of them while the rule was off (%v); want %d", found, wrong, err, want)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,15 +215,16 @@ func TestCorrelationGoesOnAfterRestart(t *testing.T) {
 
 // collector takes what a backfill delivers.
 type collector struct {
-	got  map[assay.EventRef]int
-	fail int // deliveries to fail, after taking them
+	got   map[assay.EventRef]int
+	calls int
+	fail  []int // the deliveries to fail, after taking them
 }
 
 func (c *collector) Deliver(_ context.Context, detections []assay.Detection) error {
 	for i := range detections {
 		c.got[detections[i].Ref]++
 	}
-	if c.fail--; c.fail >= 0 {
+	if c.calls++; slices.Contains(c.fail, c.calls) {
 		return fmt.Errorf("the server was killed")
 	}
 	return nil
@@ -248,7 +250,7 @@ func TestBackfillResumes(t *testing.T) {
 	if b.From != 10 {
 		t.Errorf("the backfill begins at %d, want 10", b.From)
 	}
-	taken := &collector{got: map[assay.EventRef]int{}, fail: 2}
+	taken := &collector{got: map[assay.EventRef]int{}, fail: []int{2, 4}}
 	for try := 0; ; try++ {
 		// Each try is another server, after the lease of the one before ran out.
 		job := NewBackfill(BackfillConfig{Store: l.store, Server: fmt.Sprint("server ", try), Alerts: taken, Now: func() time.Time { return noon },
@@ -264,6 +266,9 @@ func TestBackfillResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.exec(`UPDATE rule_backfill SET lease_until = 'epoch'`)
+	}
+	if taken.calls < 5 {
+		t.Errorf("%d deliveries: the backfill was not killed between its steps", taken.calls)
 	}
 	list, err := l.store.Backfills(t.Context())
 	if err != nil {

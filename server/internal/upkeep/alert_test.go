@@ -410,3 +410,21 @@ func TestFailuresOfControlsAlert(t *testing.T) {
 		t.Errorf("the alert is %+v", a)
 	}
 }
+
+// TestErasureTakesDetectionsAndLeavesAlerts: what rules matched goes with the
+// events; that there was an alert, and what was done about it, stays.
+func TestErasureTakesDetectionsAndLeavesAlerts(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.detect(d.match(nil), d.match(func(x *assay.Detection) { x.ReceivedAt = noon.AddDate(0, 1, 0) }))
+	d.once()
+	if err := d.store.EraseEvents(t.Context(), d.host, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	if _, total, err := d.store.Detections(t.Context(), &postgres.DetectionQuery{Limit: 1}); err != nil || total != 1 {
+		t.Errorf("%d detections are left (%v), want that of the month after", total, err)
+	}
+	if a := d.one(); a.Count != 2 {
+		t.Errorf("the alert holds %d detections", a.Count)
+	}
+}

@@ -293,4 +293,3 @@ func TestBackfillResumes(t *testing.T) {
 		t.Errorf("the backfill left %d rows behind (%v)", left, err)
 	}
 }
-

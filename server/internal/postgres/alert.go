@@ -200,14 +200,24 @@ func (s *Store) changeAlerts(ctx context.Context, tx pgx.Tx, c *AlertChange, pol
 	if err != nil {
 		return nil, err
 	}
+	if c.Kind == assay.ActionReopen {
+		opened := make([]opening, len(alerts))
+		for i := range alerts {
+			opened[i] = opening{&alerts[i], assay.ActionReopen, alerts[i].Latest}
+		}
+		if err := s.recordOpenings(ctx, tx, opened); err != nil {
+			return nil, err
+		}
+	}
 	batch := &pgx.Batch{}
 	for i := range alerts {
 		a := &alerts[i]
+		action := assay.AlertAction{Kind: c.Kind, By: c.By, At: now, Note: c.Note, Detail: c.Detail, Position: uint64(position)}
 		if c.Kind == assay.ActionReopen {
-			a.Position = uint64(position)
+			action.Position = a.Position // of the leaf with its clocks; the operator's is beside it
 		}
 		queueAlert(batch, a)
-		queueAction(batch, a, &assay.AlertAction{Kind: c.Kind, By: c.By, At: now, Note: c.Note, Detail: c.Detail, Position: uint64(position)})
+		queueAction(batch, a, &action)
 		if c.Notify != "" {
 			told := ""
 			if c.Kind == assay.ActionEscalate {

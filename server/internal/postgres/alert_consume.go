@@ -227,6 +227,10 @@ type alertRecord struct {
 	Level   string    `json:"level"`
 	Opening int       `json:"opening"`
 	At      time.Time `json:"at"`
+	// The due times are those of the policy that held then.
+	AcknowledgeDue time.Time `json:"acknowledge_due,omitzero"`
+	CloseDue       time.Time `json:"close_due,omitzero"`
+	Title          string    `json:"title"`
 	// Event is position and ordinal of what opened it.
 	Event   [2]uint64 `json:"event"`
 	Finding string    `json:"finding,omitempty"`
@@ -234,7 +238,7 @@ type alertRecord struct {
 
 func alertLeaf(a *assay.Alert, action string, by assay.EventRef) (evidence.Leaf, error) {
 	record := alertRecord{Alert: a.ID.String(), Action: action, Host: a.Host.String(), Pack: a.Rule.Pack, Rule: a.Rule.ID, Level: a.Level.String(),
-		Opening: a.Opening, At: a.OpenedAt, Event: [2]uint64{by.Position, uint64(by.Ordinal)}}
+		Opening: a.Opening, At: a.OpenedAt, AcknowledgeDue: a.AcknowledgeDue, CloseDue: a.CloseDue, Title: a.Title, Event: [2]uint64{by.Position, uint64(by.Ordinal)}}
 	if a.Finding != (assay.FindingID{}) {
 		record.Finding = a.Finding.String()
 	}

@@ -353,3 +353,36 @@ func TestRunningServersTakeAChange(t *testing.T) {
 		t.Errorf("found %d, %d of them while the rule was off (%v); want %d", found, wrong, err, want)
 	}
 }
+
+// TestBackfillCanBeCancelled: what was found stays, and nobody goes on with it.
+func TestBackfillCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for n := range 30 {
+		l.append(intact, cleared(uint32(n+1), "x"))
+	}
+	l.importRules("1", clearYML)
+	b := assay.RuleBackfill{ID: assay.BackfillID{1}, Pack: "own", Since: noon, By: "tester"}
+	if err := l.store.StartBackfill(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	job := NewBackfill(BackfillConfig{Store: l.store, Server: "one", Alerts: &collector{got: map[assay.EventRef]int{}}, Now: func() time.Time { return noon },
+		Logger: slog.New(slog.DiscardHandler), Pause: func(ctx context.Context, _ time.Duration) {
+			if _, err := l.store.CancelBackfill(ctx, b.ID, "tester"); err != nil {
+				t.Error(err)
+			}
+		}})
+	if _, err := job.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := job.Once(t.Context()); ran || err != nil {
+		t.Errorf("a cancelled backfill goes on: %v, %v", ran, err)
+	}
+	list, err := l.store.Backfills(t.Context())
+	if err != nil || list[0].State != "cancelled" || list[0].Detections != stepBatches {
+		t.Errorf("the backfill is %+v (%v)", list, err)
+	}
+	if _, err := l.store.CancelBackfill(t.Context(), b.ID, "tester"); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("cancelling it again: %v", err)
+	}
+}

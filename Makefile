@@ -137,3 +137,9 @@ bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres
 	@with-postgres go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: bench-rules
+bench-rules: ## Measure the rule engine beside another; needs ASSAY_TESTDATA; ARGS='--help'
+	@mkdir -p bin/tools
+	@cd server/cmd/rule-bench && GOFLAGS= go build -o ../../../bin/tools/ .
+	@exec bin/tools/rule-bench $(ARGS)

@@ -16,9 +16,9 @@ var layers = [][]string{
 	{"server/internal/assay"},
 	{
 		"server/internal/postgres", "server/internal/ledger", "server/internal/rule", "server/internal/evaluate",
-		"server/internal/framework", "server/internal/ca", "migrations", "web", "agent/winevent",
+		"server/internal/framework", "server/internal/ca", "server/internal/vault", "server/internal/archive", "migrations", "web", "agent/winevent",
 	},
-	{"server/internal/project", "server/internal/ruleimport", "agent/evtx", "agent/filter"},
+	{"server/internal/project", "server/internal/ruleimport", "server/internal/lease", "agent/evtx", "agent/filter"},
 	{"server/internal/assess", "server/internal/evidence", "server/internal/notify"},
 	{"server/internal/cli", "server/internal/agentapi", "server/internal/consoleapi", "server/internal/upkeep"},
 	{"deploy", "agent/internal"},
@@ -31,6 +31,7 @@ var sideways = map[[2]string]string{
 	{"proto/assay/console", "proto/assay/telemetry"}:          "an event is shown as it was received",
 	{"server/internal/postgres", "migrations"}:                "the schema is applied by the package that owns all SQL",
 	{"server/internal/evaluate", "server/internal/framework"}: "a verdict is of a check, and checks are the packs'",
+	{"server/internal/archive", "server/internal/postgres"}:   "a segment is written as the rows are that it is read from",
 	{"server/internal/ledger", "server/internal/postgres"}:    "the tree grows by comparing what is stored, in one transaction with its checkpoint",
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -72,8 +73,14 @@ func start(t *testing.T, name string, args ...string) *child {
 // startWith is start with a standard input.
 func startWith(t *testing.T, stdin io.Reader, name string, args ...string) *child {
 	t.Helper()
-	c := &child{name: name + " " + firstWord(args), stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
-	c.cmd = exec.Command(program(t, name), args...)
+	return startCommand(t, stdin, append([]string{program(t, name)}, args...)...)
+}
+
+// startCommand is startWith of any command.
+func startCommand(t *testing.T, stdin io.Reader, command ...string) *child {
+	t.Helper()
+	c := &child{name: filepath.Base(command[0]) + " " + firstWord(command[1:]), stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
+	c.cmd = exec.Command(command[0], command[1:]...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = stdin, c.stdout, c.stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.cmd.WaitDelay = 10 * time.Second

@@ -45,23 +45,25 @@ func (w *world) readStream(t *testing.T, kind evidence.StreamKind) *received {
 	defer decoder.Close()
 	r := &received{records: map[recordID]eventKey{}, count: map[eventKey]int64{}, reports: map[string]int64{}}
 	chain := &chain{t: t}
-	rows, err := w.pool.Query(t.Context(), `SELECT b.position, b.header, b.payload FROM batch b JOIN stream s ON s.id = b.stream_id
-		WHERE s.kind = $1 ORDER BY b.stream_id, b.epoch, b.number`, int16(kind))
+	keys := w.keyring(t)
+	rows, err := w.pool.Query(t.Context(), `SELECT b.position, a.host_id, b.header, b.payload FROM batch b
+		JOIN stream s ON s.id = b.stream_id JOIN agent a ON a.id = s.agent_id WHERE s.kind = $1 ORDER BY b.stream_id, b.epoch, b.number`, int16(kind))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var position int64
-		var canonical, payload []byte
-		if err := rows.Scan(&position, &canonical, &payload); err != nil {
+		var host [16]byte
+		var canonical, sealed []byte
+		if err := rows.Scan(&position, &host, &canonical, &sealed); err != nil {
 			t.Fatal(err)
 		}
 		header, err := evidence.ParseHeader(canonical)
 		if err != nil {
 			t.Fatalf("batch at %d: %v", position, err)
 		}
-		raw, err := decoder.DecodeAll(payload, nil)
+		raw, err := decoder.DecodeAll(keys.open(host, sealed), nil)
 		if err != nil {
 			t.Fatalf("batch at %d: %v", position, err)
 		}

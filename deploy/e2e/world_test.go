@@ -9,9 +9,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,8 +56,9 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// newDatabase starts a Postgres that writes to the disk as one in use does.
-func newDatabase(t *testing.T) *world {
+// newDatabase starts a Postgres that writes to the disk as one in use does. It
+// listens on the links to a drill's sites, if there are any.
+func newDatabase(t *testing.T, links ...netip.Prefix) *world {
 	t.Helper()
 	dir, err := pg.MkdirTemp()
 	if err != nil {
@@ -66,7 +69,7 @@ func newDatabase(t *testing.T) *world {
 			t.Errorf("removing the installation: %v", err)
 		}
 	})
-	db, err := pg.Start(t.Context(), pg.Config{Dir: filepath.Join(dir, "postgres")})
+	db, err := pg.Start(t.Context(), pg.Config{Dir: filepath.Join(dir, "postgres"), Links: links})
 	if errors.Is(err, pg.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		t.Skipf("needs Postgres: %v", err)
 	}
@@ -216,22 +219,28 @@ func (w *world) awaitProjected(t *testing.T) {
 type server struct {
 	world                    *world
 	agents, console, metrics string
-	args                     []string
-	child                    *child
+	// within is a command that runs the program in some other place.
+	within []string
+	args   []string
+	child  *child
 }
 
 func (w *world) newServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{world: w, agents: freeAddress(t), console: freeAddress(t), metrics: freeAddress(t)}
-	s.args = []string{"serve", "--keys", w.path("keys"), "--database", w.dsn(), "--host", "127.0.0.1", "--host", "localhost",
-		"--agents", s.agents, "--console", s.console, "--metrics", s.metrics, "--evaluate-every", "5s"}
+	s.args = s.serveArgs(w.dsn())
 	return s
+}
+
+func (s *server) serveArgs(dsn string) []string {
+	return []string{"serve", "--keys", s.world.path("keys"), "--database", dsn, "--host", "127.0.0.1", "--host", "localhost",
+		"--agents", s.agents, "--console", s.console, "--metrics", s.metrics, "--evaluate-every", "5s"}
 }
 
 // launch starts the program and waits for nothing.
 func (s *server) launch(t *testing.T) {
 	t.Helper()
-	s.child = start(t, "assay-server", s.args...)
+	s.child = startCommand(t, nil, slices.Concat(s.within, []string{program(t, "assay-server")}, s.args)...)
 }
 
 // start starts the program and waits until it can work.

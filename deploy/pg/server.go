@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,6 +26,11 @@ type Config struct {
 	// Settings are server parameters, laid over the defaults of this package.
 	// They hold for this start only.
 	Settings map[string]string
+	// Links are prefixes, such as 192.0.2.1/30, of links to network namespaces of
+	// the caller's own: the server also listens on each one's address, for whoever
+	// comes from within the prefix and knows the superuser's password, which is the
+	// caller's to set. They are for drills that cut networks; nil: no network.
+	Links []netip.Prefix
 	// Logger is told of starts, recoveries and stops. Nil is silence.
 	Logger *slog.Logger
 }
@@ -93,6 +100,14 @@ func (s *Server) DSN(database string) string {
 	}).String()
 }
 
+// LinkDSN is DSN over one of the links, for whoever has the password.
+func (s *Server) LinkDSN(link netip.Prefix, database, password string) string {
+	return (&url.URL{
+		Scheme: "postgres", User: url.UserPassword(superuser, password), Host: net.JoinHostPort(link.Addr().String(), port),
+		Path: "/" + database, RawQuery: url.Values{"sslmode": {"disable"}}.Encode(),
+	}).String()
+}
+
 // LogFile is where the server writes its own log.
 func (s *Server) LogFile() string { return filepath.Join(s.cfg.Dir, "postgres.log") }
 
@@ -142,6 +157,9 @@ func (s *Server) launch(ctx context.Context) error {
 func (s *Server) launchLocked(ctx context.Context) error {
 	start := time.Now()
 	if err := s.clearStale(ctx); err != nil {
+		return err
+	}
+	if err := s.writeAccess(); err != nil {
 		return err
 	}
 	log, err := s.openLog()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 const (
@@ -60,11 +61,12 @@ func validSettings(settings map[string]string) error {
 }
 
 // command is the postmaster's command line. What keeps it private cannot be
-// overridden: no network, its socket only.
+// overridden: no network but its links, its socket only.
 func (s *Server) command(log *os.File) *exec.Cmd {
 	settings := defaults()
 	maps.Copy(settings, s.cfg.Settings)
-	settings["listen_addresses"] = ""
+	settings["listen_addresses"] = s.listenAddresses()
+	settings["hba_file"] = s.accessFile()
 	settings["port"] = port
 	settings["unix_socket_directories"] = s.socket.path
 	settings["unix_socket_permissions"] = "0700"
@@ -85,6 +87,29 @@ func (s *Server) command(log *os.File) *exec.Cmd {
 // PG variables or locale would change what they do.
 func environment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+func (s *Server) listenAddresses() string {
+	addresses := make([]string, len(s.cfg.Links))
+	for i, link := range s.cfg.Links {
+		addresses[i] = link.Addr().String()
+	}
+	return strings.Join(addresses, ",")
+}
+
+func (s *Server) accessFile() string { return filepath.Join(s.cfg.Dir, "pg_hba.conf") }
+
+// writeAccess says who may connect: the socket's owner, and over each link
+// whoever has the password.
+func (s *Server) writeAccess() error {
+	text := "local all all trust\n"
+	for _, link := range s.cfg.Links {
+		text += fmt.Sprintf("host all all %s scram-sha-256\n", link.Masked())
+	}
+	if err := os.WriteFile(s.accessFile(), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing who may connect to postgres: %w", err)
+	}
+	return s.run.own(s.accessFile())
 }
 
 func (s *Server) dataDir() string { return filepath.Join(s.cfg.Dir, "data") }

@@ -76,3 +76,56 @@ func Decode(body []byte, record any) error {
 	}
 	return nil
 }
+
+// ArchiveRecord is the JSON body of a LeafArchive: the batches of a segment
+// were written to the archive and read back.
+type ArchiveRecord struct {
+	Segment int64 `json:"segment"`
+	// From and To bound its positions, To exclusive.
+	From    int64  `json:"from"`
+	To      int64  `json:"to"`
+	Object  string `json:"object"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  Hash   `json:"sha256"` // of the object
+	Batches int64  `json:"batches"`
+}
+
+// ErasureRecord is the JSON body of a LeafErasure. A missing payload is accepted
+// only under one whose action is "erased" or "deleted".
+type ErasureRecord struct {
+	Action string `json:"action"`
+	// Host (the agent's that sent it) and Month (2026-03, of receipt) say what an
+	// erasure is of.
+	Host  ID     `json:"host"`
+	Month string `json:"month,omitempty"`
+	// Segment is what was deleted from the archive by rule, -1 in an erasure.
+	Segment int64  `json:"segment"`
+	Reason  string `json:"reason"`
+	By      string `json:"by"`
+	// Due (ticks) is when a requested erasure may be carried out; 0 otherwise.
+	Due int64 `json:"due,omitempty"`
+}
+
+// The actions of an ErasureRecord.
+const (
+	ErasureRequested = "requested"
+	ErasureDone      = "erased"
+	SegmentDeleted   = "deleted"
+)
+
+// HoldRecord is the JSON body of a LeafHold: while a hold is placed nothing of
+// the host is erased or deleted from the archive.
+type HoldRecord struct {
+	Action string `json:"action"` // "placed" or "released"
+	Hold   ID     `json:"hold"`
+	// Host is zero where the hold is on all hosts.
+	Host   ID     `json:"host"`
+	Reason string `json:"reason"`
+	By     string `json:"by"`
+}
+
+// The actions of a HoldRecord.
+const (
+	HoldPlaced   = "placed"
+	HoldReleased = "released"
+)

@@ -37,6 +37,7 @@ type demoCmd struct {
 type demo struct {
 	*demoCmd
 	env       *env
+	storage   storage
 	log       *slog.Logger
 	db        *postgres.Database
 	server    *server
@@ -68,14 +69,19 @@ func (c *demoCmd) Run(e *env) (err error) {
 	if err := postgres.CreateDatabase(e.ctx, database.DSN("postgres"), "assay"); err != nil {
 		return err
 	}
-	if d.db, err = postgres.Connect(e.ctx, database.DSN("assay"), e.now); err != nil {
+	rest, err := d.prepareKeys()
+	if err != nil {
+		return err
+	}
+	defer func() { err = rest.closeWith(err) }()
+	if d.db, err = rest.connect(e, database.DSN("assay")); err != nil {
 		return err
 	}
 	defer d.db.Close()
 	if err := d.db.Migrate(e.ctx); err != nil {
 		return err
 	}
-	if err := d.prepare(); err != nil {
+	if err := d.prepare(rest); err != nil {
 		return err
 	}
 	return d.run()
@@ -105,24 +111,29 @@ func (d *demo) prepareFolder() error {
 	return nil
 }
 
-// prepare makes what a first start needs: keys, a user, a token, the policy.
-func (d *demo) prepare() error {
-	keys := filepath.Join(d.Data, "keys")
-	if _, err := os.Stat(keys); errors.Is(err, os.ErrNotExist) {
-		if err := ca.Create(keys, ca.CreateConfig{Origin: "assay/demo", Now: d.env.now}); err != nil {
-			return err
+// prepareKeys makes the keys at a first start, and opens what rests under them.
+func (d *demo) prepareKeys() (*rest, error) {
+	d.storage = storage{Keys: filepath.Join(d.Data, "keys"), Archive: "file://" + filepath.Join(d.Data, "archive")}
+	if _, err := os.Stat(d.storage.Keys); errors.Is(err, os.ErrNotExist) {
+		if err := ca.Create(d.storage.Keys, ca.CreateConfig{Origin: "assay/demo", Now: d.env.now}); err != nil {
+			return nil, err
 		}
 	}
+	return d.storage.open(d.env)
+}
+
+// prepare makes what a first start needs: a user, a token, the policy.
+func (d *demo) prepare(rest *rest) error {
 	if err := d.prepareUser(); err != nil {
 		return err
 	}
 	var err error
 	d.server, err = newServer(d.env.ctx, serverConfig{
 		serveCmd: &serveCmd{
-			Keys: keys, Host: []string{"127.0.0.1", "localhost"}, Agents: d.Agents, Console: d.Console, Metrics: d.Metrics,
+			storage: d.storage, Host: []string{"127.0.0.1", "localhost"}, Agents: d.Agents, Console: d.Console, Metrics: d.Metrics,
 			SafeAfter: 24 * time.Hour, EvaluateEvery: 5 * time.Second, VerifyEvery: time.Hour, ShutdownWithin: 5 * time.Second,
 		},
-		db: d.db, log: d.log, now: d.env.now,
+		db: d.db, rest: rest, log: d.log, now: d.env.now,
 	})
 	if err != nil {
 		return err

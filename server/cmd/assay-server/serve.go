@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,29 +9,36 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/assay-audit/assay/server/internal/agentapi"
+	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/assess"
 	"github.com/assay-audit/assay/server/internal/ca"
 	"github.com/assay-audit/assay/server/internal/consoleapi"
 	"github.com/assay-audit/assay/server/internal/framework"
+	"github.com/assay-audit/assay/server/internal/lease"
 	"github.com/assay-audit/assay/server/internal/ledger"
 	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/project"
+	"github.com/assay-audit/assay/server/internal/rule/pack"
+	"github.com/assay-audit/assay/server/internal/ruleimport"
 	"github.com/assay-audit/assay/server/internal/upkeep"
 	"github.com/assay-audit/assay/web"
 )
 
 type serveCmd struct {
 	database
-	Keys    string   `help:"Folder of the keys (assay-server init)." required:"" env:"ASSAY_KEYS" type:"path" placeholder:"DIR"`
+	storage
+	Name    string   `help:"Name of this server among those on the database; default: this machine's." env:"ASSAY_NAME"`
 	Host    []string `help:"Names and addresses that agents and browsers reach this server by." default:"localhost,127.0.0.1" env:"ASSAY_HOST"`
 	Agents  string   `help:"Address for agents." default:":8444" env:"ASSAY_AGENTS"`
 	Console string   `help:"Address for the console and assayctl." default:":8443" env:"ASSAY_CONSOLE"`
@@ -45,12 +51,22 @@ type serveCmd struct {
 	SafeAfter      time.Duration `help:"Stated retention: agents keep what is committed this long, against a restored backup." default:"24h" env:"ASSAY_SAFE_AFTER"`
 	EvaluateEvery  time.Duration `help:"How often all hosts are evaluated." default:"1m" env:"ASSAY_EVALUATE_EVERY"`
 	VerifyEvery    time.Duration `help:"How often the whole ledger is verified." default:"12h" env:"ASSAY_VERIFY_EVERY"`
+	HotFor         time.Duration `help:"How long events are in their tables; older ones are brought back by project rebuild. 0: for ever." default:"2160h" env:"ASSAY_HOT_FOR"`
+	ArchiveAfter   time.Duration `help:"How old a segment of the ledger is when it goes to the archive." default:"720h" env:"ASSAY_ARCHIVE_AFTER"`
+	BackupHorizon  time.Duration `help:"How old the oldest backup is that may be restored: payloads leave the database that long after they were archived." default:"336h" env:"ASSAY_BACKUP_HORIZON"`
+	KeepFor        time.Duration `help:"Statutory retention: nothing younger is erased or deleted." default:"52704h" env:"ASSAY_KEEP_FOR"`
+	DeleteAfter    time.Duration `help:"When segments are deleted from the archive, not before the statutory retention. 0: never." default:"0s" env:"ASSAY_DELETE_AFTER"`
 	ShutdownWithin time.Duration `help:"How long an orderly end may take." default:"20s" env:"ASSAY_SHUTDOWN_WITHIN"`
 }
 
 // Run serves until the process is told to end.
-func (c *serveCmd) Run(e *env) error {
-	db, err := c.open(e)
+func (c *serveCmd) Run(e *env) (err error) {
+	rest, err := c.storage.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = rest.closeWith(err) }()
+	db, err := rest.connect(e, c.Database)
 	if err != nil {
 		return err
 	}
@@ -63,7 +79,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err := db.CheckSchema(e.ctx); err != nil {
 		return err
 	}
-	s, err := newServer(e.ctx, serverConfig{serveCmd: c, db: db, log: e.log, now: e.now})
+	s, err := newServer(e.ctx, serverConfig{serveCmd: c, db: db, rest: rest, log: e.log, now: e.now})
 	if err != nil {
 		return err
 	}
@@ -71,11 +87,32 @@ func (c *serveCmd) Run(e *env) error {
 	return s.run(e.ctx)
 }
 
+// Tasks that one server at a time is enough for, besides the lanes.
+const (
+	growTask      = "grow"
+	evaluateTask  = "evaluate"
+	verifyTask    = "verify"
+	retainTask    = "retain"
+	correlateTask = "correlate"
+	backfillTask  = "backfill"
+	alertTask     = "alert"
+)
+
+// identity is this run of the program among the servers on the database.
+func (c *serveCmd) identity() assay.Server {
+	name := c.Name
+	if name == "" {
+		name, _ = os.Hostname() // a server without a name is as good
+	}
+	return assay.Server{ID: assay.ServerID(uuid.New()), Name: name, Version: version}
+}
+
 type serverConfig struct {
 	*serveCmd
-	db  *postgres.Database
-	log *slog.Logger
-	now func() time.Time
+	db   *postgres.Database
+	rest *rest
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 // server is all parts of the program, built and listening.
@@ -90,11 +127,13 @@ type server struct {
 
 	api        *agentapi.Server
 	growing    *ledger.Growing
+	leases     *lease.Leases
 	runner     *project.Runner
 	correlate  *project.Correlation
 	backfill   *project.Backfill
 	evaluation *upkeep.Evaluation
 	alerts     *upkeep.Alert
+	retention  *upkeep.Retention
 	verify     *verification
 	notifier   *notify.Notifier
 	queue      *postgres.Queue
@@ -111,6 +150,9 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	}
 	for _, w := range warnings {
 		cfg.log.WarnContext(ctx, "database setting", "warning", w)
+	}
+	if err := importRules(ctx, cfg); err != nil {
+		return nil, err
 	}
 	s := &server{cfg: cfg}
 	if s.authority, err = ca.Load(cfg.Keys, cfg.now); err != nil {
@@ -133,6 +175,22 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// importRules puts the rules that came with this program in force, once.
+func importRules(ctx context.Context, cfg serverConfig) error {
+	sources, err := pack.Builtin()
+	if err != nil {
+		return err
+	}
+	imported, err := ruleimport.ImportBuiltin(ctx, cfg.db.Store, sources, "assay-server "+version)
+	if err != nil {
+		return fmt.Errorf("importing the built-in rules: %w", err)
+	}
+	if imported != nil {
+		cfg.log.InfoContext(ctx, "built-in rules imported", "version", imported.Version, "rules", len(imported.Rules), "refused", len(imported.Problems))
+	}
+	return nil
 }
 
 func (s *server) listen(certificate *ca.Server) (err error) {
@@ -188,13 +246,19 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
-	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, correlateTask, backfillTask, alertTask),
+		Now: cfg.now, Log: cfg.log, Metrics: registry})
+	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
 	s.correlate = project.NewCorrelation(project.CorrelationConfig{Store: store, Rules: rules, Now: cfg.now, Logger: cfg.log, Metrics: registry})
-	s.backfill = project.NewBackfill(project.BackfillConfig{Store: store, Server: rand.Text(), Alerts: store, Now: cfg.now, Logger: cfg.log})
+	s.backfill = project.NewBackfill(project.BackfillConfig{Store: store, Server: s.cfg.identity().ID.String(), Alerts: store, Now: cfg.now, Logger: cfg.log})
 	s.alerts = upkeep.NewAlert(upkeep.AlertConfig{Store: store, Now: cfg.now, Logger: cfg.log, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
 	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
 		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
+	})
+	s.retention = upkeep.NewRetention(upkeep.RetentionConfig{
+		Store: store, Archive: cfg.rest.archive, Vault: cfg.rest.vault, HotFor: cfg.HotFor, ArchiveAfter: cfg.ArchiveAfter,
+		BackupHorizon: cfg.BackupHorizon, KeepFor: cfg.KeepFor, DeleteAfter: cfg.DeleteAfter, Now: cfg.now, Log: cfg.log, Metrics: registry,
 	})
 	if s.verify, err = newVerification(s); err != nil {
 		return err
@@ -207,7 +271,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")
 	}
 	console := consoleapi.New(consoleapi.Config{
-		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Notifier: s.notifier, CAHash: s.authority.Hash(),
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Notifier: s.notifier, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
 		AgentAddress: reachedBy(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
 	})
 	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
@@ -254,13 +318,15 @@ func healthHandler(db *postgres.Database, registry *prometheus.Registry) http.Ha
 func (s *server) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.api.Run(ctx, s.agents) })
-	group.Go(func() error { return s.growing.Run(ctx) })
+	group.Go(func() error { return s.leases.Run(ctx) })
 	group.Go(func() error { return s.runner.Run(ctx) })
-	group.Go(func() error { return s.correlate.Run(ctx) })
-	group.Go(func() error { return s.backfill.Run(ctx) })
-	group.Go(func() error { return s.alerts.Run(ctx) })
-	group.Go(func() error { return s.evaluation.Run(ctx) })
-	group.Go(func() error { return s.verify.Run(ctx) })
+	group.Go(func() error { return s.leases.Hold(ctx, growTask, s.growing.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, evaluateTask, s.evaluation.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, verifyTask, s.verify.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, retainTask, s.retention.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, correlateTask, s.correlate.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, backfillTask, s.backfill.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, alertTask, s.alerts.Run) })
 	group.Go(func() error { return s.notifier.Run(ctx) })
 	group.Go(func() error { return s.queue.Run(ctx) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,7 +24,7 @@ type database struct {
 }
 
 func (d *database) open(e *env) (*postgres.Database, error) {
-	return postgres.Connect(e.ctx, d.Database, e.now)
+	return postgres.Connect(e.ctx, d.Database, postgres.Config{Now: e.now})
 }
 
 type initCmd struct {
@@ -146,12 +147,34 @@ type projectCmd struct {
 
 type projectRebuildCmd struct {
 	database
+	storage
 	Pass []string `help:"facts, detections (of checks) or rules; all without it." enum:"facts,detections,rules" default:"facts,detections,rules"`
+
+	From string        `help:"Make only the event tables anew, for what was received from this day on, without emptying them." placeholder:"DAY"`
+	To   string        `help:"The last of those days (default: yesterday)." placeholder:"DAY"`
+	Keep time.Duration `help:"How long days that are older than the hot period then stay." default:"168h"`
+	Rate int           `help:"At most so many events a second; 0: as fast as it goes." default:"20000"`
 }
 
-// Run resets the passes to this program's versions.
+// Help is the command's long help.
+func (projectRebuildCmd) Help() string {
+	return `Without --from, passes are emptied and running servers fill them again from the evidence.
+
+With --from, the event tables of past days are made anew beside the ones in use and take their place week by week:
+nothing is missing meanwhile. Days that left the hot period are read from the archive and come back. It may be
+interrupted: the same command goes on where it was. Servers may run.
+
+Examples:
+  assay-server project rebuild --database $URL
+  assay-server project rebuild --database $URL --keys keys --archive file:///srv/archive --from 2026-01-05 --to 2026-01-11`
+}
+
+// Run resets the passes to this program's versions, or rebuilds some days.
 func (c *projectRebuildCmd) Run(e *env) error {
-	db, err := c.open(e)
+	if c.From != "" || c.To != "" {
+		return c.days(e)
+	}
+	db, err := c.database.open(e)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 // the bytes are never made again from the parts.
 type Batch struct {
 	Agent             AgentID
+	Host              HostID // of the agent
 	CertificateSerial []byte
 	Header            evidence.Header
 	HeaderBytes       []byte

@@ -19,4 +19,6 @@
 //	Transition  a verdict's change of state
 //	Run         one evaluation; its root proves every state it computed
 //	User        a person who signs in to the console, with a role
+//	Server      one run of the server program on the database
+//	Lease       a server's hold, for seconds, of a task that one server is enough for
 package assay

@@ -41,7 +41,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 	if err := postgres.CreateDatabase(ctx, c.dsn("postgres"), template); err != nil {
 		return err
 	}
-	db, err := postgres.Connect(ctx, c.dsn(template), c.now)
+	db, err := postgres.Connect(ctx, c.dsn(template), postgres.Config{Now: c.now})
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (c *cluster) fresh(ctx context.Context) (*database, error) {
 			return nil, err
 		}
 	}
-	store, err := postgres.Connect(ctx, c.dsn(name), c.now)
+	store, err := postgres.Connect(ctx, c.dsn(name), postgres.Config{Now: c.now})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -28,7 +29,9 @@ const (
 	issuingFile     = "issuing.crt"
 	ledgerKeyFile   = "ledger.key"
 	ledgerVerifier  = "ledger.pub"
+	vaultKeyFile    = "vault.key" // wraps the keys of payloads
 	authorityLife   = 10 * 365 * 24 * time.Hour
+	vaultKeySize    = 32
 	maxFile         = 64 << 10
 	privateFileMode = 0o600
 	publicFileMode  = 0o644
@@ -116,8 +119,11 @@ func newFiles(origin string, now time.Time) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making ledger key: %w", err)
 	}
+	vaultKey := make([]byte, vaultKeySize)
+	_, _ = rand.Read(vaultKey) // never fails
 	files := map[string][]byte{
-		rootFile: certificatePEM(root), issuingFile: certificatePEM(issuing),
+		vaultKeyFile: []byte(hex.EncodeToString(vaultKey) + "\n"),
+		rootFile:     certificatePEM(root), issuingFile: certificatePEM(issuing),
 		ledgerKeyFile: []byte(signerKey + "\n"), ledgerVerifier: []byte(verifierKey + "\n"),
 	}
 	for name, key := range map[string]*ecdsa.PrivateKey{rootKeyFile: rootKey, issuingKeyFile: issuingKey} {

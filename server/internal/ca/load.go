@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -65,6 +66,21 @@ func (a *Authority) loadLedgerKey(dir string) error {
 		return errors.New("loading ledger key: its verifier key is another's")
 	}
 	return nil
+}
+
+// VaultKey reads the key that wraps the keys of payloads, from a folder that
+// Create made.
+func VaultKey(dir string) ([]byte, error) {
+	path := filepath.Join(dir, vaultKeyFile)
+	text, err := readPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w (without it no stored payload can be opened: restore it from the backup of the keys)", err)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != vaultKeySize {
+		return nil, fmt.Errorf("loading %s: it is not %d bytes in hex", path, vaultKeySize)
+	}
+	return key, nil
 }
 
 func loadCertificate(path string) (*x509.Certificate, error) {

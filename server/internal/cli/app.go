@@ -38,6 +38,9 @@ type App struct {
 	Ledger       ledgerCmd       `cmd:"" help:"Show and verify the evidence log."`
 	Agents       agentsCmd       `cmd:"" help:"List agents; revoke one."`
 	Tokens       tokensCmd       `cmd:"" help:"List, make and revoke enrolment tokens."`
+	Segments     segmentsCmd     `cmd:"" help:"List what is in the archive."`
+	Holds        holdsCmd        `cmd:"" help:"List, place and release holds."`
+	Erasures     erasuresCmd     `cmd:"" help:"List and request erasures."`
 	Policy       policyCmd       `cmd:"" help:"Show and change lists, parameters and change windows."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
 

@@ -90,6 +90,9 @@ type Client struct {
 	Ledger  consolev1connect.LedgerServiceClient
 	Agent   consolev1connect.AgentServiceClient
 	Policy  consolev1connect.PolicyServiceClient
+	Hold    consolev1connect.HoldServiceClient
+	Erasure consolev1connect.ErasureServiceClient
+	Segment consolev1connect.SegmentServiceClient
 	Alert   consolev1connect.AlertServiceClient
 	Rule    consolev1connect.RuleServiceClient
 
@@ -120,6 +123,9 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Ledger:  consolev1connect.NewLedgerServiceClient(httpClient, base, options),
 		Agent:   consolev1connect.NewAgentServiceClient(httpClient, base, options),
 		Policy:  consolev1connect.NewPolicyServiceClient(httpClient, base, options),
+		Hold:    consolev1connect.NewHoldServiceClient(httpClient, base, options),
+		Erasure: consolev1connect.NewErasureServiceClient(httpClient, base, options),
+		Segment: consolev1connect.NewSegmentServiceClient(httpClient, base, options),
 		Alert:   consolev1connect.NewAlertServiceClient(httpClient, base, options),
 		Rule:    consolev1connect.NewRuleServiceClient(httpClient, base, options),
 

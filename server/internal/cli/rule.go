@@ -1,6 +1,8 @@
 package cli
 
 type rulesCmd struct {
+	Check     rulesCheckCmd     `cmd:"" help:"Read and compile rules, and say what is refused and why. Needs no server."`
+	Test      rulesTestCmd      `cmd:"" help:"Run rules over exported event logs. Needs no server."`
 	List      rulesListCmd      `cmd:"" default:"withargs" help:"List the rules of the packs in force, with their hits."`
 	Show      rulesShowCmd      `cmd:"" help:"Show a rule with its text, changes and hits."`
 	Import    rulesImportCmd    `cmd:"" help:"Take a version of a pack of rules into use."`

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	consolev1 "github.com/assay-audit/assay/proto/assay/console/v1"
 )
@@ -107,8 +109,8 @@ func (c *rulesShowCmd) Run(e *env) error {
 
 type rulesBackfillCmd struct {
 	Since  string   `help:"From when on what was received is matched." required:"" placeholder:"TIME"`
-	Pack   string   `help:"The rules' pack." required:"" placeholder:"NAME"`
-	Rule   []string `help:"Only these rules (default: all of the pack that are on)." placeholder:"ID"`
+	Pack   string   `help:"The rules' pack (default: the one that has the first rule; without rules, all packs)." placeholder:"NAME"`
+	Rule   []string `help:"Only these rules (default: all that are on)." placeholder:"ID"`
 	Reason string   `help:"Why; kept with the run."`
 	Detach bool     `help:"Do not wait for the end."`
 	JSON   bool     `name:"json" help:"Print JSON."`
@@ -117,7 +119,7 @@ type rulesBackfillCmd struct {
 // Help adds examples to --help.
 func (rulesBackfillCmd) Help() string {
 	return "It runs on the server, at half speed, and goes on after a restart; Ctrl-C only ends the waiting.\n" +
-		"Example:\n  assayctl rules backfill --since 2026-11-01 --pack own --rule 6b1f..."
+		"Example:\n  assayctl rules backfill --since 2026-11-01 --rule 6b1f..."
 }
 
 // pollEvery is how often progress is asked for.
@@ -133,7 +135,46 @@ func (c *rulesBackfillCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	res, err := client.Rule.BackfillRules(e.ctx, connect.NewRequest(&consolev1.BackfillRulesRequest{Since: stampOf(since), Pack: c.Pack, Rules: c.Rule, Reason: c.Reason}))
+	packs, err := c.packs(e, client)
+	if err != nil {
+		return err
+	}
+	for _, pack := range packs {
+		if err := c.one(e, client, pack, stampOf(since)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packs are those to run: each backfill is of one.
+func (c *rulesBackfillCmd) packs(e *env, client *Client) ([]string, error) {
+	if c.Pack != "" {
+		return []string{c.Pack}, nil
+	}
+	if len(c.Rule) > 0 {
+		pack, err := packOf(e, client, c.Rule[0])
+		return []string{pack}, err
+	}
+	res, err := client.Rule.ListRulePacks(e.ctx, connect.NewRequest(&consolev1.ListRulePacksRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range res.Msg.GetPacks() {
+		if p.GetInForce() && p.GetEnabled() > 0 {
+			names = append(names, p.GetName())
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no rule is on: turn some on first (assayctl rules enable)")
+	}
+	return names, nil
+}
+
+// one starts the backfill of a pack and tells what came of it.
+func (c *rulesBackfillCmd) one(e *env, client *Client, pack string, since *timestamppb.Timestamp) error {
+	res, err := client.Rule.BackfillRules(e.ctx, connect.NewRequest(&consolev1.BackfillRulesRequest{Since: since, Pack: pack, Rules: c.Rule, Reason: c.Reason}))
 	if err != nil {
 		return err
 	}
@@ -146,7 +187,7 @@ func (c *rulesBackfillCmd) Run(e *env) error {
 	if c.JSON {
 		return printJSON(e.stdout, b)
 	}
-	_, err = fmt.Fprintf(e.stdout, "Backfill %s: %s; %d rules over ledger positions %d to %d, %d detections.\n", b.GetId(), b.GetState(),
+	_, err = fmt.Fprintf(e.stdout, "Backfill %s of %s: %s; %d rules over ledger positions %d to %d, %d detections.\n", b.GetId(), b.GetPack(), b.GetState(),
 		len(b.GetRules()), b.GetFrom(), b.GetTo(), b.GetDetections())
 	if b.GetState() == "failed" {
 		e.code = ExitBad

@@ -31,6 +31,9 @@ type Config struct {
 	CAHash       string
 	AgentAddress string
 	Version      string
+	// KeepFor is the statutory retention: an erasure is due that long after its
+	// month has ended.
+	KeepFor time.Duration
 	// Web holds the built pages; nil: the API alone.
 	Web    fs.FS
 	Now    func() time.Time
@@ -74,6 +77,9 @@ func (s *Server) Handler() http.Handler {
 	mount(consolev1connect.NewSuppressionServiceHandler(&suppressionService{s}, options))
 	path, rules := consolev1connect.NewRuleServiceHandler(&ruleService{s}, large)
 	mount(path, s.gated(rules))
+	mount(consolev1connect.NewHoldServiceHandler(&holdService{s}, options))
+	mount(consolev1connect.NewErasureServiceHandler(&erasureService{s}, options))
+	mount(consolev1connect.NewSegmentServiceHandler(&segmentService{s}, options))
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", sameOrigin(http.StripPrefix("/api", api)))

@@ -162,7 +162,7 @@ func (c *Chain) Peek(t testing.TB, n int) *assay.Batch {
 // Seal makes a batch of a header and a payload, whether or not they agree.
 func (c *Chain) Seal(header evidence.Header, payload []byte) *assay.Batch {
 	canonical := header.Canonical()
-	return &assay.Batch{Agent: c.Agent.ID, CertificateSerial: c.Agent.Certificate.Serial,
+	return &assay.Batch{Agent: c.Agent.ID, Host: c.Agent.HostID, CertificateSerial: c.Agent.Certificate.Serial,
 		Header: header, HeaderBytes: canonical, Hash: evidence.HashHeader(canonical), Payload: payload}
 }
 

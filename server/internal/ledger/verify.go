@@ -66,6 +66,9 @@ type Report struct {
 	Batches int64
 	Events  int64
 	Forks   int64
+	// Absent counts the batches whose payloads were erased, or deleted from the
+	// archive, under a leaf that says so: their headers and leaves verify.
+	Absent int64
 	// Problems are faults of what is stored: it is not what was recorded.
 	Problems []Problem
 	// Defects are of batches that are stored as they came, and never held what
@@ -168,6 +171,8 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 		v.epochLeaf(p, row.Position, &leaf)
 	case evidence.LeafCertificate:
 		v.certificateLeaf(p, row.Position, &leaf)
+	case evidence.LeafErasure:
+		v.erasureLeaf(row.Position, &leaf)
 	default:
 		// The rest are JSON records: the tree binds their bytes.
 	}

@@ -34,6 +34,8 @@ type verifier struct {
 	rows    map[assay.StreamID]*postgres.StreamRow
 	streams map[assay.StreamID]*streamState
 	revoked map[assay.AgentID]int64 // by position of the leaf
+
+	absences absences
 }
 
 // streamState is where a stream stands by its leaves so far.
@@ -48,7 +50,7 @@ func newVerifier(cfg VerifyConfig) (*verifier, error) {
 		return nil, fmt.Errorf("creating decoder: %w", err)
 	}
 	return &verifier{cfg: cfg, zstd: decoder, report: &Report{}, rows: map[assay.StreamID]*postgres.StreamRow{},
-		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}}, nil
+		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences()}, nil
 }
 
 func (v *verifier) begin() {
@@ -137,6 +139,15 @@ func (v *verifier) stored(row *postgres.BatchRow, leaf *evidence.Leaf, headerHas
 	if err != nil {
 		fault("header", "%s", err)
 		return evidence.Header{}, false
+	}
+	switch row.Absence {
+	case postgres.Erased, postgres.Deleted:
+		v.absences.note(row, v.hostOf(row.Stream))
+		return header, true
+	case postgres.Damaged:
+		fault("payload", "%s", row.Absence)
+		return header, true
+	case postgres.Present:
 	}
 	if sha256.Sum256(row.Payload) != header.PayloadSHA256 {
 		fault("payload", "it is not the one that its header names")

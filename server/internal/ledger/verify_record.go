@@ -132,6 +132,7 @@ const unknownSequence = 1<<64 - 1
 // finish compares what changes with what the leaves add up to.
 func (v *verifier) finish() {
 	v.finishTree()
+	v.finishAbsences()
 	for id, state := range v.streams {
 		if row := v.rows[id]; row != nil {
 			v.streamHead(row, state)

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 func work(dsn string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	db, err := postgres.Connect(ctx, dsn, time.Now)
+	db, err := postgres.Connect(ctx, dsn, postgres.Config{Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func setup(t *testing.T, attempt time.Duration) *bundle {
 	t.Helper()
 	b := &bundle{t: t, dsn: pgtest.DB(t), host: uuid.New()}
 	var err error
-	if b.db, err = postgres.Connect(t.Context(), b.dsn, time.Now); err != nil {
+	if b.db, err = postgres.Connect(t.Context(), b.dsn, postgres.Config{Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.db.Close)

@@ -22,6 +22,9 @@ func (s *Store) ConsumeDetections(ctx context.Context, cursor Cursor, to uint64,
 		if err := moveCursor(ctx, tx, cursor, to, now); err != nil {
 			return err
 		}
+		if err := notBehind(ctx, tx, "correlations", to); err != nil {
+			return err
+		}
 		return s.consume(ctx, tx, detections, nil, now)
 	})
 	if errors.Is(err, ErrCursorMoved) {

@@ -23,7 +23,11 @@ func (s *Store) AppendBatches(ctx context.Context, batches []*assay.Batch) ([]as
 		return nil, err
 	}
 	plan := newPlan(batches)
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	var err error
+	if plan.sealed, err = s.seal(ctx, batches); err != nil {
+		return nil, err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := plan.lock(ctx, tx); err != nil {
 			return err
 		}
@@ -121,7 +125,7 @@ func copyBatches(ctx context.Context, tx pgx.Tx, table string, plan *plan, index
 		next++
 		b := plan.batches[at]
 		row := []any{plan.receipts[at].Position, [16]byte(b.Header.Stream), int32(b.Header.Epoch), int64(b.Header.Number),
-			b.CertificateSerial, plan.taken.at, b.HeaderBytes, b.HeadSignature, b.Payload}
+			b.CertificateSerial, plan.taken.at, b.HeaderBytes, b.HeadSignature, plan.sealed[at]}
 		if withLane {
 			row = append(row, plan.streams[assay.StreamID(b.Header.Stream)].lane)
 		}

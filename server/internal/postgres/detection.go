@@ -207,6 +207,9 @@ func (s *Store) ApplyCorrelations(ctx context.Context, cursor Cursor, to uint64,
 		if err := moveCursor(ctx, tx, cursor, to, watermark); err != nil {
 			return err
 		}
+		if err := notBehind(ctx, tx, "rules", to); err != nil {
+			return err
+		}
 		batch := &pgx.Batch{}
 		step.queue(batch)
 		batch.Queue(`DELETE FROM correlation_input WHERE position < $1`, int64(to))
@@ -219,6 +222,20 @@ func (s *Store) ApplyCorrelations(ctx context.Context, cursor Cursor, to uint64,
 		return err
 	}
 	return translate("applying correlations", err)
+}
+
+// notBehind is ErrCursorMoved where a pass that the caller follows no longer
+// stands at or past a position: it was reset since the caller read what it left.
+func notBehind(ctx context.Context, tx pgx.Tx, pass string, to uint64) error {
+	var behind bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM projection_cursor WHERE pass = $1 AND position < $2)`, pass, int64(to)).Scan(&behind)
+	if err != nil {
+		return fmt.Errorf("reading cursors of %s: %w", pass, err)
+	}
+	if behind {
+		return ErrCursorMoved
+	}
+	return nil
 }
 
 // moveCursor moves a cursor from where it is known to be.

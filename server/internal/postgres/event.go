@@ -225,5 +225,10 @@ func (s *Store) BatchAt(ctx context.Context, position uint64) (StoredBatch, bool
 	err := s.db.QueryRow(ctx, `SELECT b.stream_id, a.host_id, b.received_at, b.header, b.payload, b.head_signature IS NOT NULL
 		FROM batch b JOIN stream s ON s.id = b.stream_id JOIN agent a ON a.id = s.agent_id WHERE b.position = $1`, int64(position)).
 		Scan((*[16]byte)(&b.Stream), (*[16]byte)(&b.Host), &b.ReceivedAt, &b.Header, &b.Payload, &signed)
-	return b, signed, translate("reading batch", err)
+	if err != nil {
+		return b, signed, translate("reading batch", err)
+	}
+	one := []StoredBatch{b}
+	err = s.openAll(ctx, one)
+	return one[0], signed, err
 }

@@ -106,30 +106,39 @@ func (r *EventRows) Reset() {
 // are taken last and in one order, so that writers wait briefly and never for
 // each other in a circle.
 func (r *EventRows) CopyTo(ctx context.Context, tx pgx.Tx) error {
-	tables := slices.SortedFunc(maps.Keys(r.tables), func(a, b *telemetry.Table) int { return cmp.Compare(a.Name, b.Name) })
-	for _, table := range tables {
-		rows := r.tables[table]
-		if rows.n == 0 {
-			continue
-		}
-		complete := append(rows.copy, telemetry.CopyTrailer...)
-		tag, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(complete), copySQL(table))
-		if err != nil {
-			return fmt.Errorf("copying into %s: %w", table.Name, err)
-		}
-		if n := tag.RowsAffected(); n != rows.n {
-			return fmt.Errorf("copying into %s: %d of %d rows written", table.Name, n, rows.n)
-		}
+	if err := r.copyInto(ctx, tx, func(table *telemetry.Table) string { return table.Name }); err != nil {
+		return err
 	}
 	return r.countDays(ctx, tx)
 }
 
-func copySQL(table *telemetry.Table) string {
+// copyInto writes the rows of each table into the one named for it; "" leaves
+// them out.
+func (r *EventRows) copyInto(ctx context.Context, tx pgx.Tx, name func(*telemetry.Table) string) error {
+	tables := slices.SortedFunc(maps.Keys(r.tables), func(a, b *telemetry.Table) int { return cmp.Compare(a.Name, b.Name) })
+	for _, table := range tables {
+		rows, into := r.tables[table], name(table)
+		if rows.n == 0 || into == "" {
+			continue
+		}
+		complete := append(rows.copy, telemetry.CopyTrailer...)
+		tag, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(complete), copySQL(table, into))
+		if err != nil {
+			return fmt.Errorf("copying into %s: %w", into, err)
+		}
+		if n := tag.RowsAffected(); n != rows.n {
+			return fmt.Errorf("copying into %s: %d of %d rows written", into, n, rows.n)
+		}
+	}
+	return nil
+}
+
+func copySQL(table *telemetry.Table, into string) string {
 	columns := table.ColumnNames()
 	for i, name := range columns {
 		columns[i] = pgx.Identifier{name}.Sanitize()
 	}
-	return "COPY " + pgx.Identifier{table.Name}.Sanitize() + " (" + strings.Join(columns, ", ") + ") FROM STDIN (FORMAT binary)"
+	return "COPY " + pgx.Identifier{into}.Sanitize() + " (" + strings.Join(columns, ", ") + ") FROM STDIN (FORMAT binary)"
 }
 
 func (r *EventRows) countDays(ctx context.Context, tx pgx.Tx) error {

@@ -14,7 +14,7 @@ import (
 func TestCheckSchemaRefusesWhatIsNotMigrated(t *testing.T) {
 	t.Parallel()
 	check := func(dsn string) error {
-		db, err := postgres.Connect(t.Context(), dsn, time.Now)
+		db, err := postgres.Connect(t.Context(), dsn, postgres.Config{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

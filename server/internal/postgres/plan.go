@@ -15,6 +15,7 @@ import (
 // the locks of their streams, so that what it says is so.
 type plan struct {
 	batches    []*assay.Batch
+	sealed     [][]byte // their payloads as they are stored
 	receipts   []assay.Receipt
 	streams    map[assay.StreamID]*lockedStream
 	past       map[pastKey]pastBatch

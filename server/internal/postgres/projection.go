@@ -32,7 +32,8 @@ type StoredBatch struct {
 	Host       assay.HostID
 	ReceivedAt time.Time
 	Header     []byte
-	Payload    []byte
+	Payload    []byte // nil where Absence says why
+	Absence    Absence
 }
 
 // Cursor returns the lane's cursor, made at position 0 where there is none. A
@@ -81,7 +82,10 @@ func (s *Store) LaneBatches(ctx context.Context, lane, lanes int16, from, to uin
 		err := row.Scan(&b.Position, (*[16]byte)(&b.Stream), (*[16]byte)(&b.Host), &b.ReceivedAt, &b.Header, &b.Payload)
 		return b, err
 	})
-	return batches, translate("reading batches", err)
+	if err != nil {
+		return nil, translate("reading batches", err)
+	}
+	return batches, s.openAll(ctx, batches)
 }
 
 // Delta is what one step of a lane writes, in one transaction with its cursor.
@@ -93,20 +97,22 @@ type Delta struct {
 	// Watermark is what the cursor may claim once this is committed.
 	Watermark time.Time
 
-	Hosts       []ImportedHost
-	Events      *EventRows // nil: none
-	Coverage    []assay.CoverageRange
-	Memories    map[assay.HostID][]byte // coverage memory, JSON
-	Posture     []PostureRow
-	Activity    map[assay.HostID]Activity
-	Metrics     []assay.Metric
-	Hits        []assay.Hit
-	Detections  []assay.Detection
-	Inputs      []CorrelationInput
-	Correlated  *CorrelationStep // nil: none
-	Backfill    *BackfillStep    // nil: of no backfill
-	Clocks      map[assay.StreamID]time.Time
-	Imports     []ImportMark
+	Hosts      []ImportedHost
+	Events     *EventRows // nil: none
+	Coverage   []assay.CoverageRange
+	Memories   map[assay.HostID][]byte // coverage memory, JSON
+	Posture    []PostureRow
+	Activity   map[assay.HostID]Activity
+	Metrics    []assay.Metric
+	Hits       []assay.Hit
+	Detections []assay.Detection
+	Inputs     []CorrelationInput
+	Correlated *CorrelationStep // nil: none
+	Backfill   *BackfillStep    // nil: of no backfill
+	Clocks     map[assay.StreamID]time.Time
+	Imports    []ImportMark
+	// Repeats are events that were left out as projected before.
+	Repeats     []assay.EventRef
 	Quarantined []Quarantined
 }
 
@@ -305,6 +311,13 @@ func (d *Delta) queueMarks(batch *pgx.Batch, now time.Time) {
 		batch.Queue(`INSERT INTO import_progress (pass, stream_id, file_sha256, chunk, ordinal) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (pass, stream_id, file_sha256) DO UPDATE SET chunk = excluded.chunk, ordinal = excluded.ordinal`,
 			d.Pass, [16]byte(m.Stream), m.SHA256[:], int64(m.Chunk), int64(m.Ordinal))
+	}
+	if n := len(d.Repeats); n > 0 && d.Pass == factsPass {
+		positions, ordinals := make([]int64, n), make([]int32, n)
+		for i, ref := range d.Repeats {
+			positions[i], ordinals[i] = int64(ref.Position), int32(ref.Ordinal)
+		}
+		batch.Queue(`INSERT INTO import_repeat (position, ordinal) SELECT * FROM unnest($1::bigint[], $2::int[]) ON CONFLICT DO NOTHING`, positions, ordinals)
 	}
 	for _, q := range d.Quarantined {
 		batch.Queue(`INSERT INTO quarantine (pass, position, reason, quarantined_at) VALUES ($1, $2, $3, $4)

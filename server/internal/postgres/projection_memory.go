@@ -89,9 +89,12 @@ func (s *Store) Watermark(ctx context.Context, passes []string, lanes int) (time
 	return at.UTC(), nil
 }
 
+// factsPass is the pass that writes the event tables.
+const factsPass = "facts"
+
 // passTables are the tables that a pass alone writes.
 var passTables = map[string]string{
-	"facts":      "coverage_range, coverage_memory, posture, host_activity, metric, event_days",
+	factsPass:    "coverage_range, coverage_memory, posture, host_activity, metric, event_days, import_repeat",
 	"detections": "hit",
 	// What counts correlations stands at the start again with the lanes.
 	"rules": "detection, correlation_input, correlation_window",
@@ -105,7 +108,7 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 	if !ok {
 		return assay.Errorf(assay.NotFound, "there is no projection %q", pass)
 	}
-	if pass == "facts" {
+	if pass == factsPass {
 		for _, table := range telemetry.Tables() {
 			tables += ", " + table.Name
 		}

@@ -155,17 +155,9 @@ func (s *Store) changeRules(ctx context.Context, tx pgx.Tx, c ruleChange) (uint6
 			return 0, fmt.Errorf("changing rules: %w", err)
 		}
 	}
-	rules, err := rulesAt(ctx, tx, position+1)
+	set, err := setAt(ctx, tx, position+1)
 	if err != nil {
 		return 0, err
-	}
-	set := assay.RuleSet{Digest: assay.SetDigest(rules)}
-	for i := range rules {
-		if rules[i].Kind == assay.KindCorrelation {
-			set.Correlations++
-		} else {
-			set.Rules++
-		}
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO rule_set (position, digest, rules, correlations, changed_at) VALUES ($1, $2, $3, $4, $5)`,
 		position, set.Digest[:], set.Rules, set.Correlations, c.at)
@@ -173,6 +165,30 @@ func (s *Store) changeRules(ctx context.Context, tx pgx.Tx, c ruleChange) (uint6
 		return 0, fmt.Errorf("recording the set of rules: %w", err)
 	}
 	return uint64(position), nil
+}
+
+// setAt counts and digests the rules that are on for events at a position. It
+// reads no more of them than that takes: the ledger waits for it.
+func setAt(ctx context.Context, tx pgx.Tx, position int64) (set assay.RuleSet, err error) {
+	rows, err := tx.Query(ctx, `SELECT r.pack, r.version, r.id, r.kind, r.digest`+inForce+`WHERE c.enabled`, position)
+	if err != nil {
+		return set, fmt.Errorf("reading the set of rules: %w", err)
+	}
+	var rules []assay.Rule
+	var r assay.Rule
+	var digest []byte
+	_, err = pgx.ForEachRow(rows, []any{&r.Pack, &r.Version, &r.ID, &r.Kind, &digest}, func() error {
+		copy(r.Digest[:], digest)
+		rules = append(rules, r)
+		if r.Kind == assay.KindCorrelation {
+			set.Correlations++
+		} else {
+			set.Rules++
+		}
+		return nil
+	})
+	set.Digest = assay.SetDigest(rules)
+	return set, err
 }
 
 // nameSome names as many as an audit entry has room for; the rows name all.

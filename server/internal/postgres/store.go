@@ -27,13 +27,19 @@ type Config struct {
 	DB DB
 	// Now is the server's clock.
 	Now func() time.Time
+	// Vault seals the payloads that are stored; nil: they rest in the clear.
+	Vault Vault
+	// Archive has the payloads that are no longer stored; nil: there are none.
+	Archive Archive
 }
 
 // Store keeps everything that the server knows. It is safe for concurrent use
 // where its DB is.
 type Store struct {
-	db  DB
-	now func() time.Time
+	db      DB
+	now     func() time.Time
+	vault   Vault
+	archive Archive
 	// segments is how many segments are known to exist; 0: look.
 	segments atomic.Int64
 	// size is the ledger as of our newest batch: a hint of when to make more.
@@ -42,7 +48,7 @@ type Store struct {
 
 // New returns a Store over an already migrated database. Its Now is required.
 func New(cfg Config) *Store {
-	return &Store{db: cfg.DB, now: cfg.Now}
+	return &Store{db: cfg.DB, now: cfg.Now, vault: cfg.Vault, archive: cfg.Archive}
 }
 
 // MinVersion is the oldest server_version_num that the SQL here is written for.

@@ -137,6 +137,7 @@ type BatchRow struct {
 	Epoch                                  int32
 	Number                                 int64
 	Serial, Header, HeadSignature, Payload []byte
+	Absence                                Absence // why there is no Payload
 	ReceivedAt                             time.Time
 }
 
@@ -166,6 +167,11 @@ func (s *Store) LedgerPage(ctx context.Context, from, to, firstHash, endHash int
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, b).Close() })
 	if err != nil {
 		return nil, translate("reading ledger page", err)
+	}
+	for _, batches := range []map[int64]BatchRow{p.Batches, p.Forks} {
+		if err := s.openRows(ctx, batches); err != nil {
+			return nil, err
+		}
 	}
 	return p, translate("reading signers", p.readSigners(ctx, s.db))
 }

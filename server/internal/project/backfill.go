@@ -2,6 +2,7 @@ package project
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -97,7 +98,13 @@ func (b *Backfill) Once(ctx context.Context) (ran bool, err error) {
 		return true, b.cfg.Store.EndBackfill(ctx, job.ID, "failed", reason)
 	}
 	set := &ruleSet{position: job.To, packs: packs}
-	return true, b.run(ctx, &job, set, stepBatches)
+	err = b.run(ctx, &job, set, stepBatches)
+	if errors.Is(err, postgres.ErrCursorMoved) {
+		// It was cancelled, begun anew by a rebuild, or is another server's now.
+		b.cfg.Logger.InfoContext(ctx, "backfill was taken from this server", "backfill", job.ID.String())
+		return true, nil
+	}
+	return true, err
 }
 
 // run takes steps of at most limit batches until the end. Whoever finds that the

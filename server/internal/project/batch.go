@@ -91,6 +91,9 @@ func (d *decoder) close() { d.zstd.Close() }
 // decode checks a batch against its header and decodes its events. Every error
 // is errUnprojectable.
 func (d *decoder) decode(s Stored) (*Batch, error) {
+	if s.Absence != postgres.Present {
+		return nil, fmt.Errorf("%w: its payload: %s", errUnprojectable, s.Absence)
+	}
 	header, err := evidence.ParseHeader(s.Header)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnprojectable, err)

@@ -112,11 +112,11 @@ func (c *Correlation) Once(ctx context.Context) (more bool, err error) {
 
 func (c *Correlation) step(ctx context.Context) (bool, error) {
 	store := c.cfg.Store
-	matched, err := store.LowestCursor(ctx, RulesPass, Lanes)
+	cursor, err := store.Cursor(ctx, CorrelationsPass, 0, CorrelationsVersion)
 	if err != nil {
 		return false, err
 	}
-	cursor, err := store.Cursor(ctx, CorrelationsPass, 0, CorrelationsVersion)
+	matched, err := store.LowestCursor(ctx, RulesPass, Lanes)
 	if err != nil {
 		return false, err
 	}

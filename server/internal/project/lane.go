@@ -215,6 +215,9 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 		r.watermark = stored[n-1].ReceivedAt
 	}
 	for _, s := range stored {
+		if s.Absence == postgres.Erased || s.Absence == postgres.Deleted {
+			continue // a leaf says so; there is nothing left to project
+		}
 		b, err := l.decoder.decode(Stored(s))
 		if err != nil {
 			r.bad = append(r.bad, postgres.Quarantined{Position: s.Position, Reason: clean(err.Error())})

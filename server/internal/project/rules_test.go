@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,15 +215,16 @@ func TestCorrelationGoesOnAfterRestart(t *testing.T) {
 
 // collector takes what a backfill delivers.
 type collector struct {
-	got  map[assay.EventRef]int
-	fail int // deliveries to fail, after taking them
+	got   map[assay.EventRef]int
+	calls int
+	fail  []int // the deliveries to fail, after taking them
 }
 
 func (c *collector) Deliver(_ context.Context, detections []assay.Detection) error {
 	for i := range detections {
 		c.got[detections[i].Ref]++
 	}
-	if c.fail--; c.fail >= 0 {
+	if c.calls++; slices.Contains(c.fail, c.calls) {
 		return fmt.Errorf("the server was killed")
 	}
 	return nil
@@ -248,7 +250,7 @@ func TestBackfillResumes(t *testing.T) {
 	if b.From != 10 {
 		t.Errorf("the backfill begins at %d, want 10", b.From)
 	}
-	taken := &collector{got: map[assay.EventRef]int{}, fail: 2}
+	taken := &collector{got: map[assay.EventRef]int{}, fail: []int{2, 4}}
 	for try := 0; ; try++ {
 		// Each try is another server, after the lease of the one before ran out.
 		job := NewBackfill(BackfillConfig{Store: l.store, Server: fmt.Sprint("server ", try), Alerts: taken, Now: func() time.Time { return noon },
@@ -264,6 +266,9 @@ func TestBackfillResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.exec(`UPDATE rule_backfill SET lease_until = 'epoch'`)
+	}
+	if taken.calls < 5 {
+		t.Errorf("%d deliveries: the backfill was not killed between its steps", taken.calls)
 	}
 	list, err := l.store.Backfills(t.Context())
 	if err != nil {
@@ -294,3 +299,90 @@ func TestBackfillResumes(t *testing.T) {
 	}
 }
 
+// TestRunningServersTakeAChange changes rules while two servers run, and wants
+// each event matched by the rules at its position, by whichever server.
+func TestRunningServersTakeAChange(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	hits, err := NewHits([]Selector{clearSelector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	quiet := slog.New(slog.DiscardHandler)
+	var runners []*Runner
+	done := make(chan error, 2)
+	for range 2 {
+		passes := Passes(hits, NewRules(RulesConfig{Store: l.store, Logger: quiet}))
+		r := NewRunner(Config{Store: l.store, Passes: passes, Now: func() time.Time { return noon.Add(time.Hour) }, Logger: quiet, Poll: time.Millisecond})
+		runners = append(runners, r)
+		go func() { done <- r.Run(ctx) }()
+	}
+	l.importRules("1", clearYML)
+	want := 0
+	for n := range uint32(12) {
+		on := n%3 != 2
+		l.setRule(clearID, on)
+		l.append(intact, cleared(n+1, "x"))
+		if on {
+			want++
+		}
+	}
+	for {
+		caught, err := CaughtUp(ctx, l.store, runners[0].cfg.Passes, l.next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if caught {
+			break
+		}
+		_, moved := runners[0].head.get()
+		<-moved
+	}
+	stop()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found, wrong int
+	err = l.pool.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE NOT (SELECT enabled FROM rule_change c
+		WHERE c.rule_id = d.rule_id AND c.position < d.position ORDER BY c.position DESC LIMIT 1)) FROM detection d`).Scan(&found, &wrong)
+	if err != nil || found != want || wrong != 0 {
+		t.Errorf("found %d, %d of them while the rule was off (%v); want %d", found, wrong, err, want)
+	}
+}
+
+// TestBackfillCanBeCancelled: what was found stays, and nobody goes on with it.
+func TestBackfillCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for n := range 30 {
+		l.append(intact, cleared(uint32(n+1), "x"))
+	}
+	l.importRules("1", clearYML)
+	b := assay.RuleBackfill{ID: assay.BackfillID{1}, Pack: "own", Since: noon, By: "tester"}
+	if err := l.store.StartBackfill(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	job := NewBackfill(BackfillConfig{Store: l.store, Server: "one", Alerts: &collector{got: map[assay.EventRef]int{}}, Now: func() time.Time { return noon },
+		Logger: slog.New(slog.DiscardHandler), Pause: func(ctx context.Context, _ time.Duration) {
+			if _, err := l.store.CancelBackfill(ctx, b.ID, "tester"); err != nil {
+				t.Error(err)
+			}
+		}})
+	if _, err := job.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := job.Once(t.Context()); ran || err != nil {
+		t.Errorf("a cancelled backfill goes on: %v, %v", ran, err)
+	}
+	list, err := l.store.Backfills(t.Context())
+	if err != nil || list[0].State != "cancelled" || list[0].Detections != stepBatches {
+		t.Errorf("the backfill is %+v (%v)", list, err)
+	}
+	if _, err := l.store.CancelBackfill(t.Context(), b.ID, "tester"); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("cancelling it again: %v", err)
+	}
+}

@@ -36,6 +36,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Poll is how often the ledger's size is read; 0 means 100 ms.
 	Poll time.Duration
+	// Hold runs the work of a task while this server has a lease of it, with a
+	// context that ends when it is lost; nil: there is only this server.
+	Hold func(ctx context.Context, task string, work func(ctx context.Context) error) error
 	// Metrics is where the runner's metrics are registered; nil: nowhere.
 	Metrics prometheus.Registerer
 }
@@ -49,8 +52,22 @@ type Runner struct {
 	bad     *prometheus.CounterVec
 }
 
+// Tasks are the names of the lanes, of which one server at a time has each.
+func Tasks() []string {
+	tasks := make([]string, Lanes)
+	for i := range tasks {
+		tasks[i] = laneTask(int16(i))
+	}
+	return tasks
+}
+
+func laneTask(number int16) string { return fmt.Sprintf("lane-%d", number) }
+
 // NewRunner returns a Runner that Run starts.
 func NewRunner(cfg Config) *Runner {
+	if cfg.Hold == nil {
+		cfg.Hold = func(ctx context.Context, _ string, work func(context.Context) error) error { return work(ctx) }
+	}
 	if cfg.Poll == 0 {
 		cfg.Poll = 100 * time.Millisecond
 	}
@@ -73,11 +90,17 @@ func (r *Runner) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.watch(ctx) })
 	for number := range int16(Lanes) {
-		l, err := newLane(r, number)
-		if err != nil {
-			return err
-		}
-		group.Go(func() error { return l.run(ctx) })
+		group.Go(func() error {
+			return r.cfg.Hold(ctx, laneTask(number), func(ctx context.Context) error {
+				// Each time anew: what was in memory when the lease was lost is of
+				// a cursor that others have moved since.
+				l, err := newLane(r, number)
+				if err != nil {
+					return err
+				}
+				return l.run(ctx)
+			})
+		})
 	}
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {

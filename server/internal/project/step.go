@@ -73,6 +73,7 @@ func (s *Step) admit(b *Batch) {
 	for i := range b.Events {
 		ev := &b.Events[i]
 		if ev.Mode == assay.Imported && s.repeated(b.Stream, ev) {
+			s.delta.Repeats = append(s.delta.Repeats, ev.Ref)
 			continue
 		}
 		newest = bookLive(ev, newest)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/rule"
 )
 
 // Options say how a pack is imported.
@@ -62,4 +63,33 @@ func Import(ctx context.Context, store *postgres.Store, pack *assay.RulePack, o 
 	}
 	_, err = store.ImportPack(ctx, pack, done.TurnedOn, o.Reason)
 	return done, err
+}
+
+// ImportBuiltin puts the pack that came with the program in force, unless it was
+// here before: a server of an older release that starts again among newer ones
+// takes nothing back. New rules of it are turned on.
+func ImportBuiltin(ctx context.Context, store *postgres.Store, sources []rule.Source, by string) (*assay.RulePack, error) {
+	files := make([]assay.PackFile, len(sources))
+	for i, s := range sources {
+		files[i] = assay.PackFile{Path: s.Name, Data: s.Data}
+	}
+	pack, err := Read(assay.BuiltinPack, "", files)
+	if err != nil {
+		return nil, err
+	}
+	packs, err := store.RulePacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range packs {
+		if packs[i].Name == pack.Name && packs[i].Digest == pack.Digest {
+			return nil, nil
+		}
+	}
+	pack.Builtin, pack.ImportedBy = true, by
+	_, err = Import(ctx, store, pack, Options{Enable: "all", Reason: "came with the server"})
+	if assay.KindOf(err) == assay.Conflict {
+		return nil, nil // another server that started at the same time was quicker
+	}
+	return pack, err
 }

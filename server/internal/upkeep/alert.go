@@ -33,9 +33,9 @@ type Alert struct {
 	late *prometheus.GaugeVec
 }
 
-// Cursors of what makes alerts.
+// Cursors of what makes alerts: AlertsPass is that of detections.
 const (
-	alertsPass        = "alerts"
+	AlertsPass        = "alerts"
 	alertFindingsPass = "alert-findings"
 	alertsVersion     = 1
 )
@@ -47,7 +47,7 @@ const detectionsAtOnce = 500
 // that somebody must see to at once.
 var alertingChecks = []postgres.AlertingCheck{
 	{Check: "agent.alive", Level: assay.High}, {Check: "av.realtime", Level: assay.High}, {Check: "fw.change", Level: assay.High},
-	{Check: "log.chain", Level: assay.Critical}, {Check: "log.cleared", Level: assay.High}, {Check: "log.gap", Level: assay.High},
+	{Check: "log.chain", Level: assay.Critical}, {Check: "log.gap", Level: assay.High},
 	{Check: "log.stop", Level: assay.High},
 }
 
@@ -117,7 +117,7 @@ func (a *Alert) detections(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	cursor, err := store.Cursor(ctx, alertsPass, 0, alertsVersion)
+	cursor, err := store.Cursor(ctx, AlertsPass, 0, alertsVersion)
 	if err != nil {
 		return false, err
 	}

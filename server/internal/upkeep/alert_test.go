@@ -181,6 +181,15 @@ func TestDetectionsAreConsumedOnce(t *testing.T) {
 	}
 	d.once()
 	check("with the projection dropped")
+	cursor, err := d.store.Cursor(t.Context(), "alerts", 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A server that read before the reset must not go on past what is not there.
+	if err := d.store.ConsumeDetections(t.Context(), cursor, cursor.Position+1000, nil); !errors.Is(err, postgres.ErrCursorMoved) {
+		t.Errorf("with the projection dropped alerts go on: %v", err)
+	}
+	d.exec(`UPDATE projection_cursor SET position = 1000 WHERE pass = 'rules'`)
 	d.detect(list...)
 	d.exec(`UPDATE projection_cursor SET position = 0 WHERE pass = 'alerts'`)
 	var servers sync.WaitGroup
@@ -234,66 +243,6 @@ func TestLowLevelsAreOnlyListed(t *testing.T) {
 	list, total, err := d.store.Detections(t.Context(), &postgres.DetectionQuery{Limit: 10})
 	if err != nil || total != 1 || list[0].Alert != (assay.AlertID{}) {
 		t.Errorf("listed are %v (%v)", list, err)
-	}
-}
-
-func TestSuppressionHoldsForItsTimeAndCounts(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	s := &assay.Suppression{ID: assay.SuppressionID{1}, Owner: "operations", Reason: "nightly backup", CreatedBy: "ann", ExpiresAt: noon.Add(time.Hour),
-		Scope: assay.SuppressionScope{Rule: rule, Tag: "backup", Conditions: []assay.NamedText{{Name: "CommandLine", Value: "*delete*"}}}}
-	if _, err := d.store.CreateSuppression(t.Context(), s, false); err != nil {
-		t.Fatal(err)
-	}
-	other := d.match(func(x *assay.Detection) { x.Matched[0].Value = "vssadmin resize" })
-	d.detect(d.match(nil), d.match(nil), other)
-	d.once()
-	if a := d.one(); a.Count != 1 || a.Latest != other.Ref {
-		t.Errorf("the alert holds %d detections, the newest %s", a.Count, a.Latest)
-	}
-	d.exec(`UPDATE projection_cursor SET position = 0 WHERE pass = 'alerts'`)
-	d.once()
-	stored, err := d.store.Suppression(t.Context(), s.ID)
-	if err != nil || stored.Count != 2 {
-		t.Errorf("%d were counted as suppressed (%v), want 2", stored.Count, err)
-	}
-	_, total, err := d.store.Detections(t.Context(), &postgres.DetectionQuery{Suppressed: "yes", Limit: 10})
-	if err != nil || total != 2 {
-		t.Errorf("%d suppressed detections are listed (%v), want 2", total, err)
-	}
-	d.now = noon.Add(time.Hour) // the very end is past it
-	d.detect(d.match(nil))
-	d.once()
-	if a := d.one(); a.Count != 2 {
-		t.Errorf("past its end, the suppression still holds: %d detections", a.Count)
-	}
-}
-
-func TestSuppressionNeedsAnEndAndANarrowScope(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	good := assay.Suppression{Owner: "o", Reason: "r", ExpiresAt: noon.Add(time.Hour), Scope: assay.SuppressionScope{Rule: rule}}
-	for name, spoil := range map[string]func(*assay.Suppression){
-		"no end":       func(s *assay.Suppression) { s.ExpiresAt = time.Time{} },
-		"past end":     func(s *assay.Suppression) { s.ExpiresAt = noon },
-		"far end":      func(s *assay.Suppression) { s.ExpiresAt = noon.Add(assay.MaxSuppression + time.Second) },
-		"no owner":     func(s *assay.Suppression) { s.Owner = " " },
-		"no reason":    func(s *assay.Suppression) { s.Reason = "" },
-		"everything":   func(s *assay.Suppression) { s.Scope.Rule = assay.RuleID{} },
-		"any value":    func(s *assay.Suppression) { s.Scope.Conditions = []assay.NamedText{{Name: "x", Value: "**"}} },
-		"unknown rule": func(s *assay.Suppression) { s.Scope.Rule.ID = "r2" },
-		"unknown host": func(s *assay.Suppression) { s.Scope.Host = assay.HostID{9} },
-	} {
-		s := good
-		spoil(&s)
-		if _, err := d.store.CreateSuppression(t.Context(), &s, false); assay.KindOf(err) != assay.Invalid && assay.KindOf(err) != assay.NotFound {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	d.detect(d.match(nil))
-	d.once()
-	if closed, err := d.store.CreateSuppression(t.Context(), &good, true); err != nil || closed != 1 || d.one().State != assay.AlertClosed {
-		t.Errorf("%d closed (%v), the alert is %s", closed, err, d.one().State)
 	}
 }
 
@@ -459,5 +408,23 @@ func TestFailuresOfControlsAlert(t *testing.T) {
 	d.once()
 	if a := d.one(); a.Finding != (assay.FindingID{1}) || a.Title != "the log fell silent" || a.Rule != (assay.RuleID{Pack: "checks", ID: "log.gap"}) || a.Count != 1 {
 		t.Errorf("the alert is %+v", a)
+	}
+}
+
+// TestErasureTakesDetectionsAndLeavesAlerts: what rules matched goes with the
+// events; that there was an alert, and what was done about it, stays.
+func TestErasureTakesDetectionsAndLeavesAlerts(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.detect(d.match(nil), d.match(func(x *assay.Detection) { x.ReceivedAt = noon.AddDate(0, 1, 0) }))
+	d.once()
+	if err := d.store.EraseEvents(t.Context(), d.host, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	if _, total, err := d.store.Detections(t.Context(), &postgres.DetectionQuery{Limit: 1}); err != nil || total != 1 {
+		t.Errorf("%d detections are left (%v), want that of the month after", total, err)
+	}
+	if a := d.one(); a.Count != 2 {
+		t.Errorf("the alert holds %d detections", a.Count)
 	}
 }

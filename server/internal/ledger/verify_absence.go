@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// absences are the payloads that are not there, and the leaves that say why. A
+// leaf comes after the batches that it is of, so they are compared at the end.
+type absences struct {
+	erased  map[hostMonths]absent
+	deleted map[int64]absent // by segment
+	// excused are what the leaves name.
+	excusedMonths   map[hostMonth]bool
+	excusedSegments map[int64]bool
+}
+
+type hostMonth struct {
+	host  assay.HostID
+	month string
+}
+
+// hostMonths are a month and, at the turn of two, the one before, whose key it
+// may have been that sealed a payload.
+type hostMonths struct {
+	hostMonth
+	before string // "" but for the first moments of a month
+}
+
+// absent counts payloads, and names the first.
+type absent struct {
+	count, first int64
+}
+
+func (a absent) and(position int64) absent {
+	if a.count == 0 {
+		a.first = position
+	}
+	a.count++
+	return a
+}
+
+func newAbsences() absences {
+	return absences{erased: map[hostMonths]absent{}, deleted: map[int64]absent{}, excusedMonths: map[hostMonth]bool{}, excusedSegments: map[int64]bool{}}
+}
+
+// sealedBefore is how long before its receipt was recorded a payload may have
+// been sealed: at the turn of a month, under the key of the one before.
+const sealedBefore = time.Minute
+
+func (a *absences) note(row *postgres.BatchRow, host assay.HostID) {
+	if row.Absence == postgres.Deleted {
+		segment := row.Position / postgres.SegmentSize
+		a.deleted[segment] = a.deleted[segment].and(row.Position)
+		return
+	}
+	key := hostMonths{hostMonth: hostMonth{host, row.ReceivedAt.UTC().Format("2006-01")}}
+	if before := row.ReceivedAt.UTC().Add(-sealedBefore).Format("2006-01"); before != key.month {
+		key.before = before
+	}
+	a.erased[key] = a.erased[key].and(row.Position)
+}
+
+func (v *verifier) hostOf(stream assay.StreamID) assay.HostID {
+	if row := v.rows[stream]; row != nil {
+		return row.Host
+	}
+	return assay.HostID{}
+}
+
+func (v *verifier) erasureLeaf(position int64, leaf *evidence.Leaf) {
+	var record evidence.ErasureRecord
+	if err := evidence.Decode(leaf.Body, &record); err != nil {
+		v.problem("leaf", position, err.Error())
+		return
+	}
+	switch record.Action {
+	case evidence.ErasureDone:
+		v.absences.excusedMonths[hostMonth{assay.HostID(record.Host), record.Month}] = true
+	case evidence.SegmentDeleted:
+		v.absences.excusedSegments[record.Segment] = true
+	}
+}
+
+// finishAbsences names what is missing under no leaf.
+func (v *verifier) finishAbsences() {
+	for key, a := range v.absences.erased {
+		if v.absences.excusedMonths[key.hostMonth] || v.absences.excusedMonths[hostMonth{key.host, key.before}] {
+			v.report.Absent += a.count
+			continue
+		}
+		v.problem("payload", a.first, fmt.Sprintf("the key that opens it is missing, and no leaf says that what host %s sent in %s was erased (%d batches)", key.host, key.month, a.count))
+	}
+	for segment, a := range v.absences.deleted {
+		if v.absences.excusedSegments[segment] {
+			v.report.Absent += a.count
+			continue
+		}
+		v.problem("payload", a.first, fmt.Sprintf("it is missing, and no leaf says that segment %d was deleted (%d batches)", segment, a.count))
+	}
+}

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/assay-audit/assay/proto/telemetry"
+)
+
+// EventPart is a part of an event table: a partition by received day or week.
+type EventPart struct {
+	Name     string
+	From, To time.Time
+}
+
+// EventParts returns the parts that a table has, oldest first.
+func (s *Store) EventParts(ctx context.Context, table *telemetry.Table) ([]EventPart, error) {
+	rows, err := s.db.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`, table.Name)
+	if err != nil {
+		return nil, translate("listing parts of "+table.Name, err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, translate("listing parts of "+table.Name, err)
+	}
+	parts := make([]EventPart, 0, len(names))
+	for _, name := range names {
+		part, err := parsePart(table, name)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// parsePart reads a part's name, which says what it holds.
+func parsePart(table *telemetry.Table, name string) (EventPart, error) {
+	suffix := strings.TrimPrefix(name, table.Name+"_")
+	if day, err := time.Parse("20060102", suffix); err == nil {
+		return EventPart{name, day, day.AddDate(0, 0, 1)}, nil
+	}
+	var year, week int
+	if _, err := fmt.Sscanf(suffix, "%4dw%2d", &year, &week); err != nil {
+		return EventPart{}, fmt.Errorf("%s is no name of a part of %s", name, table.Name)
+	}
+	// 4 January is always in week 1.
+	first := time.Date(year, 1, 4, 0, 0, 0, 0, time.UTC)
+	from := first.AddDate(0, 0, -(int(first.Weekday())+6)%7+7*(week-1))
+	return EventPart{name, from, from.AddDate(0, 0, 7)}, nil
+}
+
+// replacePart puts NAME_new into the place of a part, or where there is none any
+// more, and counts its events anew, in the caller's transaction. Readers wait for
+// the rest of it, two seconds at most.
+func replacePart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart) error {
+	const bound = "2006-01-02 00:00:00+00"
+	from, to := part.From.Format(bound), part.To.Format(bound)
+	if err := countPart(ctx, tx, table, part, part.Name+"_new"); err != nil {
+		return err
+	}
+	var there bool
+	if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, part.Name).Scan(&there); err != nil {
+		return fmt.Errorf("looking for part %s: %w", part.Name, err)
+	}
+	statements := []string{
+		patience,
+		fmt.Sprintf(`ALTER TABLE %s_new ADD CONSTRAINT within CHECK (received_at >= '%s' AND received_at < '%s')`, part.Name, from, to),
+	}
+	if there {
+		statements = append(statements, fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name), fmt.Sprintf(`DROP TABLE %s`, part.Name))
+	}
+	for _, sql := range append(statements,
+		fmt.Sprintf(`ALTER TABLE %s_new RENAME TO %s`, part.Name, part.Name),
+		fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table.Name, part.Name, from, to),
+		fmt.Sprintf(`ALTER TABLE %s DROP CONSTRAINT within`, part.Name),
+	) {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("replacing part %s: %w", part.Name, err)
+		}
+	}
+	return nil
+}
+
+// countPart makes event_days say of a part what is in a table; "" is nothing.
+func countPart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart, content string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM event_days WHERE table_name = $1 AND received_day >= $2 AND received_day < $3`, table.Name, part.From, part.To)
+	if err == nil && content != "" {
+		_, err = tx.Exec(ctx, fmt.Sprintf(`INSERT INTO event_days (table_name, received_day, observed_day, events)
+			SELECT $1, (received_at AT TIME ZONE 'UTC')::date, (observed_at AT TIME ZONE 'UTC')::date, count(*) FROM %s GROUP BY 2, 3`, content), table.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("counting events of part %s: %w", part.Name, err)
+	}
+	return nil
+}
+
+// DropEventPart drops a part of an event table, which rebuilding may bring back
+// from the batches.
+func (s *Store) DropEventPart(ctx context.Context, table *telemetry.Table, part EventPart) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := countPart(ctx, tx, table, part, ""); err != nil {
+			return err
+		}
+		for _, sql := range []string{
+			patience,
+			// Detached first: dropping a partition of a table that is read locks the
+			// table for as long as the drop takes, detaching only for the catalogue.
+			fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name),
+			fmt.Sprintf(`DROP TABLE %s`, part.Name),
+		} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return translate("dropping "+part.Name, err)
+}

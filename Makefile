@@ -143,3 +143,10 @@ bench-rules: ## Measure the rule engine beside another; needs ASSAY_TESTDATA; AR
 	@mkdir -p bin/tools
 	@cd server/cmd/rule-bench && GOFLAGS= go build -o ../../../bin/tools/ .
 	@exec bin/tools/rule-bench $(ARGS)
+
+.PHONY: bench-verify
+bench-verify: ## Measure the verification of a ledger; ARGS='--events 10000000'
+	@deploy/setup postgres
+	@mkdir -p bin/tools
+	@go build -o bin/tools/ ./server/cmd/assay-bench
+	@exec bin/tools/assay-bench --verify --events 1000000 $(ARGS)

@@ -31,6 +31,7 @@ type options struct {
 	Hosts   int           `help:"Hosts to evaluate." default:"1000"`
 	LogTime time.Duration `help:"How long event logs are read in a round." default:"2s"`
 	Only    []string      `help:"Measure only these: evtx, copy, burst, sustained, evaluate." placeholder:"PART"`
+	Verify  bool          `help:"Measure the verification of a ledger of --events events instead."`
 	Quick   bool          `help:"Only show that everything runs: little of each, once."`
 
 	TestData   string `help:"Folder with evtx.tar.gz, logs to read; else one is generated." env:"ASSAY_TESTDATA" type:"path" placeholder:"DIR"`
@@ -62,6 +63,13 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	stopProfile, err := o.profile()
 	if err != nil {
 		return err
+	}
+	if o.Verify {
+		report, err := bench.MeasureVerify(ctx, bench.VerifyConfig{Events: o.Events, Rounds: o.Rounds, Dir: dir, Now: time.Now, Progress: stderr})
+		if err := errors.Join(err, stopProfile()); err != nil {
+			return err
+		}
+		return report.Print(stdout)
 	}
 	report, err := bench.Run(ctx, bench.Config{
 		Agents: o.Agents, Events: o.Events, Rounds: o.Rounds, Hosts: o.Hosts, LogTime: o.LogTime, Parts: o.Only,

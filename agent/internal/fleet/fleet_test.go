@@ -251,7 +251,7 @@ func TestLoadCommitsAll(t *testing.T) {
 				before += len(events)
 			}
 		}
-		result, err := Load(t.Context(), cfg, n)
+		result, err := Load(t.Context(), cfg, Loading{Events: n})
 		if err != nil {
 			t.Fatal(err)
 		}

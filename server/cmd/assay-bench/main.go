@@ -1,7 +1,8 @@
-// Command assay-bench measures Assay on this machine: event logs read, batches
-// acknowledged, events projected, hosts evaluated, and the plain COPY that they
-// are compared with. It starts a Postgres of its own that waits for the disk,
-// and removes it. The last line of its output is BENCH and a JSON object.
+// Command assay-bench measures Assay on this machine: the way in from agents to
+// facts beside the plain COPY of the same rows, thousands of connected agents,
+// event logs read and hosts evaluated. It starts a Postgres of its own that waits
+// for the disk, and removes it. The last line of a measurement's output is BENCH
+// and a JSON object.
 package main
 
 import (
@@ -12,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -25,24 +25,23 @@ import (
 
 // options is the command line; its help is the manual.
 type options struct {
-	Agents  int           `help:"Agents that send at a time." default:"50"`
-	Events  int           `help:"Events that all agents together send in a measurement." default:"200000"`
-	Rounds  int           `help:"Rounds of which medians are printed." default:"3"`
-	Hosts   int           `help:"Hosts to evaluate." default:"1000"`
-	LogTime time.Duration `help:"How long event logs are read in a round." default:"2s"`
-	Only    []string      `help:"Measure only these: evtx, copy, burst, sustained, evaluate." placeholder:"PART"`
-	Quick   bool          `help:"Only show that everything runs: little of each, once."`
+	Core   coreCommand   `cmd:"" help:"Measure event logs read and hosts evaluated."`
+	Ingest ingestCommand `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
+	Serve  serveCommand  `cmd:"" hidden:"" help:"Be a server of a measurement."`
+}
 
-	TestData   string `help:"Folder with evtx.tar.gz, logs to read; else one is generated." env:"ASSAY_TESTDATA" type:"path" placeholder:"DIR"`
-	CPUProfile string `name:"cpuprofile" help:"Write a CPU profile of this process here." type:"path" placeholder:"FILE"`
-	HeapFile   string `name:"memprofile" help:"Write a profile of allocations here." type:"path" placeholder:"FILE"`
+// env is what commands know of the world.
+type env struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
 }
 
 func main() {
 	var o options
-	kong.Parse(&o, kong.Name("assay-bench"), kong.Description("Measures Assay on this machine."))
+	parsed := kong.Parse(&o, kong.Name("assay-bench"), kong.Description("Measures Assay on this machine."), kong.UsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := o.run(ctx, os.Stdout, os.Stderr)
+	err := parsed.Run(&env{ctx, os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "assay-bench:", err)
@@ -50,61 +49,110 @@ func main() {
 	}
 }
 
-func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
-	if o.Quick {
-		o.Agents, o.Events, o.Rounds, o.Hosts, o.LogTime = 4, 4000, 1, 50, 50*time.Millisecond
-	}
+// report is what a measurement found.
+type report interface{ Print(w io.Writer) error }
+
+// measure measures in a folder of its own and prints the report.
+func (e *env) measure(do func(bench.Config) (report, error)) (err error) {
 	dir, err := pg.MkdirTemp()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	stopProfile, err := o.profile()
+	found, err := do(bench.Config{Dir: dir, Now: time.Now, Progress: e.stderr})
 	if err != nil {
 		return err
 	}
-	report, err := bench.Run(ctx, bench.Config{
-		Agents: o.Agents, Events: o.Events, Rounds: o.Rounds, Hosts: o.Hosts, LogTime: o.LogTime, Parts: o.Only,
-		TestData: o.TestData, Dir: dir, Now: time.Now, Progress: stderr,
+	return found.Print(e.stdout)
+}
+
+type coreCommand struct {
+	Rounds   int           `help:"Rounds of which medians are printed." default:"3"`
+	Hosts    int           `help:"Hosts to evaluate." default:"1000"`
+	LogTime  time.Duration `help:"How long event logs are read in a round." default:"2s"`
+	Quick    bool          `help:"Only show that everything runs: little of each, once."`
+	TestData string        `help:"Folder with evtx.tar.gz, logs to read; else one is generated." env:"ASSAY_TESTDATA" type:"path" placeholder:"DIR"`
+}
+
+// Help is the command's long help.
+func (coreCommand) Help() string {
+	return `Examples:
+  assay-bench core
+  assay-bench core --hosts 5000 --rounds 1`
+}
+
+func (c *coreCommand) Run(e *env) error {
+	if c.Quick {
+		c.Rounds, c.Hosts, c.LogTime = 1, 50, 50*time.Millisecond
+	}
+	return e.measure(func(cfg bench.Config) (report, error) {
+		return bench.RunCore(e.ctx, bench.CoreConfig{Config: cfg, Rounds: c.Rounds, Hosts: c.Hosts, LogTime: c.LogTime, TestData: c.TestData})
 	})
-	if err := errors.Join(err, stopProfile()); err != nil {
-		return err
-	}
-	return report.Print(stdout)
 }
 
-// profile starts what profiles were asked for; the result ends them.
-func (o *options) profile() (stop func() error, err error) {
-	if o.HeapFile != "" {
-		runtime.MemProfileRate = 64 << 10
-	}
-	var cpu *os.File
-	if o.CPUProfile != "" {
-		if cpu, err = os.Create(filepath.Clean(o.CPUProfile)); err != nil {
-			return nil, fmt.Errorf("creating CPU profile: %w", err)
-		}
-		if err := pprof.StartCPUProfile(cpu); err != nil {
-			return nil, errors.Join(fmt.Errorf("starting CPU profile: %w", err), cpu.Close())
-		}
-	}
-	return func() error {
-		if cpu != nil {
-			pprof.StopCPUProfile()
-			if err := cpu.Close(); err != nil {
-				return fmt.Errorf("closing CPU profile: %w", err)
-			}
-		}
-		return o.writeAllocations()
-	}, nil
+type ingestCommand struct {
+	Agents   int    `help:"Agents that send at a time." default:"200"`
+	Events   int    `help:"Events that each agent sends in a measurement." default:"1500"`
+	Rounds   int    `help:"Rounds of which medians are printed." default:"3"`
+	Quick    bool   `help:"Only show that everything runs: little of each, once."`
+	Agent    string `help:"The assay-agent that sends; else the one beside this program." type:"path" placeholder:"FILE"`
+	Profiles string `help:"Write CPU profiles of the servers into this folder." type:"existingdir" placeholder:"DIR"`
 }
 
-func (o *options) writeAllocations() error {
-	if o.HeapFile == "" {
-		return nil
+// Help is the command's long help.
+func (ingestCommand) Help() string {
+	return `Each round measures, on databases of their own: the plain COPY of the typed rows over two connections, encoding
+included; a burst, in which agents (assay-agent fleet: the shipping uplink and spools, prepared before) are acknowledged
+while nothing is projected; the same until all projections have caught up, without what matches events and with it; and
+that again at half of the rate, for the latency of acks. The agents, the server's ack path and its projections are
+processes of their own, so that CPU seconds and memory are told apart. What is stored is counted each time.
+
+Examples:
+  assay-bench ingest
+  assay-bench ingest --rounds 1 --agents 50 --profiles /tmp/profiles`
+}
+
+func (c *ingestCommand) Run(e *env) error {
+	if c.Quick {
+		c.Agents, c.Events, c.Rounds = 4, 300, 1
 	}
-	file, err := os.Create(filepath.Clean(o.HeapFile))
+	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("creating profile of allocations: %w", err)
+		return fmt.Errorf("looking for this program: %w", err)
 	}
-	return errors.Join(pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
+	if c.Agent == "" {
+		c.Agent = filepath.Join(filepath.Dir(self), "assay-agent")
+	}
+	return e.measure(func(cfg bench.Config) (report, error) {
+		return bench.RunIngest(e.ctx, bench.IngestConfig{Config: cfg, Agents: c.Agents, Events: c.Events, Rounds: c.Rounds,
+			Agent: c.Agent, Self: self, Profiles: c.Profiles})
+	})
+}
+
+type serveCommand struct {
+	DSN        string `name:"dsn" required:""`
+	Keys       string `required:"" type:"path"`
+	Listen     string
+	Project    bool
+	Rules      bool
+	Enrol      bool
+	CPUProfile string `name:"cpuprofile" type:"path"`
+}
+
+func (c *serveCommand) Run(e *env) (err error) {
+	if c.CPUProfile != "" {
+		file, err := os.Create(filepath.Clean(c.CPUProfile))
+		if err != nil {
+			return fmt.Errorf("creating CPU profile: %w", err)
+		}
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return errors.Join(fmt.Errorf("starting CPU profile: %w", err), file.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
+	}
+	return bench.Serve(e.ctx, bench.ServeConfig{DSN: c.DSN, Keys: c.Keys, Listen: c.Listen, Project: c.Project, Rules: c.Rules, Enrol: c.Enrol,
+		Now: time.Now}, e.stdin, e.stdout)
 }

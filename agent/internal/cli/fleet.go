@@ -30,7 +30,7 @@ type fleetCommand struct {
 	Events   int           `help:"Load: send this many generated events from each host as fast as possible, and nothing else. Needs --once." placeholder:"N"`
 	Prepare  bool          `help:"Load: only write the events to the spools; a run without it then sends them."`
 	Hold     bool          `help:"Load: when all hosts are connected, print \"ready\", and send from the first line of standard input on."`
-	Pace     int           `help:"Load: bytes a second that all hosts together send at most; 0 for no bound." placeholder:"N"`
+	Pace     int           `help:"Load: events a second that all hosts together write and send; 0 for as many as they can." placeholder:"N"`
 
 	ApprovedDevices bool `help:"Print the removable devices that the organisation approved, and end."`
 	Script          bool `help:"Print what goes wrong on which host, and end."`
@@ -84,7 +84,7 @@ func (c *fleetCommand) Run(e *env) error {
 }
 
 func (c *fleetCommand) loading(e *env) fleet.Loading {
-	l := fleet.Loading{Events: c.Events, Prepare: c.Prepare, BytesPerSecond: c.Pace}
+	l := fleet.Loading{Events: c.Events, Prepare: c.Prepare, PerSecond: c.Pace}
 	if c.Hold {
 		l.Start = func(context.Context) error {
 			if _, err := fmt.Fprintln(e.stdout, "ready"); err != nil {

@@ -32,6 +32,7 @@ type agent struct {
 	pipe     *pipeline.Pipeline
 	link     *uplink.Uplink
 	acked    chan struct{} // receives after an acknowledgement
+	pool     []pooled      // of a load that is about to be written
 
 	// disconnect ends the running uplink and waits for it; nil: there is none.
 	disconnect func() error
@@ -81,7 +82,7 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 			func(maxRaw, events uint32) { a.pipe.SetLimits(maxRaw, events) }, func(skew time.Duration) { a.pipe.SetClockSkew(skew) }),
 	}
 	if f.pace != nil {
-		link.Pace, link.Settled = f.pace.wait, f.pace.settled
+		link.Pace, link.Settled = f.pace.send, f.pace.settled
 	}
 	if a.link, err = uplink.New(link); err != nil {
 		return nil, errors.Join(err, a.release())

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -25,7 +26,13 @@ const poolSize = 2048
 // fields repeat after a while. The same arguments give the same records.
 func Records(seed uint64, host int, from time.Time, n int) iter.Seq[*winevent.Record] {
 	return func(yield func(*winevent.Record) bool) {
-		pool := recordPool(seed, host, min(n, poolSize))
+		repeated(recordPool(seed, host, min(n, poolSize)), from, n)(yield)
+	}
+}
+
+// repeated yields n records of a pool under new ids and times.
+func repeated(pool []pooled, from time.Time, n int) iter.Seq[*winevent.Record] {
+	return func(yield func(*winevent.Record) bool) {
 		var ids [channelCount]uint64
 		for i := range n {
 			p := pool[i%len(pool)]
@@ -66,19 +73,21 @@ type Loading struct {
 	// Events is how many each host sends.
 	Events int
 	// Prepare writes them to the spools and sends nothing: the next run without it
-	// begins to send at once. Every host's streams are open by then.
+	// begins to send at once.
 	Prepare bool
 	// Start is called once all hosts are connected, and may wait; nothing is sent
 	// before it returns. nil: begin.
 	Start func(ctx context.Context) error
-	// BytesPerSecond bounds what all hosts together send; 0: no bound.
-	BytesPerSecond int
+	// PerSecond is how many events all hosts together write in a second, and send
+	// as soon as they are durable; 0: as many as they can.
+	PerSecond int
 }
 
-// paceBurst is above what a batch has, in bytes.
-const paceBurst = 256 << 10
+// paceEvents are written at a time where there is a pace: a batch.
+const paceEvents = 300
 
-// pace lets batches pass once the run has started, and no faster than asked for.
+// pace lets hosts write and send once the run has started, and no faster than asked
+// for, and keeps what becomes of it.
 type pace struct {
 	started chan struct{}
 	limit   *rate.Limiter // nil: none
@@ -89,15 +98,17 @@ type pace struct {
 	took   []time.Duration
 }
 
-func newPace(bytesPerSecond int) *pace {
+func newPace(perSecond int) *pace {
 	p := &pace{started: make(chan struct{})}
-	if bytesPerSecond > 0 {
-		p.limit = rate.NewLimiter(rate.Limit(bytesPerSecond), paceBurst)
+	if perSecond > 0 {
+		p.limit = rate.NewLimiter(rate.Limit(perSecond), paceEvents)
 	}
 	return p
 }
 
-func (p *pace) wait(ctx context.Context, bytes int) error {
+// send waits for the start. It never waits for the pace: the session that calls it
+// takes no acknowledgement meanwhile.
+func (p *pace) send(ctx context.Context, bytes int) error {
 	select {
 	case <-p.started:
 	case <-ctx.Done():
@@ -106,10 +117,15 @@ func (p *pace) wait(ctx context.Context, bytes int) error {
 	p.mu.Lock()
 	p.bytes += int64(bytes)
 	p.mu.Unlock()
+	return nil
+}
+
+// write waits until the next events may be written.
+func (p *pace) write(ctx context.Context) error {
 	if p.limit == nil {
 		return nil
 	}
-	return p.limit.WaitN(ctx, min(bytes, paceBurst))
+	return p.limit.WaitN(ctx, paceEvents)
 }
 
 func (p *pace) settled(events uint32, took time.Duration) {
@@ -161,7 +177,7 @@ func Load(ctx context.Context, cfg Config, l Loading) (LoadResult, error) {
 	defer release()
 	// A full spool would wait for what is safe to delete, which takes a day.
 	f.limit += int64(l.Events) << 10
-	f.pace = newPace(l.BytesPerSecond)
+	f.pace = newPace(l.PerSecond)
 	agents, err := f.openAll(ctx)
 	defer func() {
 		for _, a := range agents {
@@ -180,6 +196,20 @@ func Load(ctx context.Context, cfg Config, l Loading) (LoadResult, error) {
 // load connects all agents, waits for the start, and sends.
 func (f *fleet) load(ctx context.Context, agents []*agent, l Loading) (LoadResult, error) {
 	result := LoadResult{Hosts: len(agents)}
+	// Records are made before the start, which is not to pay for them.
+	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
+		if err := f.slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer f.slots.Release(1)
+		if a.written() < uint64(l.Events) {
+			a.pool = recordPool(f.timeline.Seed, a.host.Number, min(l.Events, poolSize))
+		}
+		return nil
+	})
+	if err != nil {
+		return result, err
+	}
 	for _, a := range agents {
 		a.connect(ctx)
 	}
@@ -193,7 +223,7 @@ func (f *fleet) load(ctx context.Context, agents []*agent, l Loading) (LoadResul
 	}
 	began := f.cfg.Now()
 	close(f.pace.started)
-	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
+	err = f.each(ctx, agents, func(ctx context.Context, a *agent) error {
 		if err := a.write(ctx, l.Events); err != nil {
 			return err
 		}
@@ -205,25 +235,13 @@ func (f *fleet) load(ctx context.Context, agents []*agent, l Loading) (LoadResul
 	return result, err
 }
 
-// prepareLoad sends one event of each host, so that its epoch is granted and
-// nothing need be chained anew, and writes the others with no connection.
+// prepareLoad writes with no connection, some hosts at a time.
 func (f *fleet) prepareLoad(ctx context.Context, agents []*agent, events int) (LoadResult, error) {
-	close(f.pace.started)
 	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
 		if err := f.slots.Acquire(ctx, 1); err != nil {
 			return err
 		}
 		defer f.slots.Release(1)
-		a.connect(ctx)
-		if err := a.write(ctx, 1); err != nil {
-			return err
-		}
-		if err := a.committed(ctx); err != nil {
-			return err
-		}
-		if err := a.disconnect(); err != nil {
-			return err
-		}
 		return a.write(ctx, events)
 	})
 	return LoadResult{Hosts: len(agents)}, err
@@ -291,18 +309,36 @@ func (f *fleet) openAll(ctx context.Context) ([]*agent, error) {
 	return agents, err
 }
 
+// written is how many of the load's events the spools hold, or have held.
+func (a *agent) written() uint64 {
+	if least := a.pipe.Position(loadKey); len(least) == 8 {
+		return binary.BigEndian.Uint64(least)
+	}
+	return 0
+}
+
 // write makes what is missing of n events durable in the spools.
 func (a *agent) write(ctx context.Context, n int) error {
-	done := uint64(0)
-	if least := a.pipe.Position(loadKey); len(least) == 8 {
-		done = binary.BigEndian.Uint64(least)
+	done := a.written()
+	if done >= uint64(n) {
+		return nil
 	}
+	if a.pool == nil {
+		a.pool = recordPool(a.fleet.timeline.Seed, a.host.Number, min(n, poolSize))
+	}
+	defer func() { a.pool = nil }()
+	pace := a.fleet.pace
 	normaliser, number := winevent.Normaliser{}, uint64(0)
 	// The record ids go on where a run before ended; the times are of this one.
 	from := a.fleet.cfg.Now().Add(-time.Duration(n) * 100 * time.Microsecond)
-	for r := range Records(a.fleet.timeline.Seed, a.host.Number, from, n) {
+	for r := range repeated(a.pool, from, n) {
 		if number++; number <= done {
 			continue
+		}
+		if (number-done)%paceEvents == 1 && pace.limit != nil {
+			if err := errors.Join(a.pipe.Flush(ctx), pace.write(ctx)); err != nil {
+				return err
+			}
 		}
 		item := pipeline.Item{
 			Event: normaliser.Normalise(r), Key: loadKey, Position: binary.BigEndian.AppendUint64(nil, number),

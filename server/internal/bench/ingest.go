@@ -61,7 +61,8 @@ type loadResult struct {
 type ingestRun struct {
 	*stage
 	cfg    IngestConfig
-	spools string // the prepared ones
+	// spools are the prepared ones, idle those of the same agents before.
+	spools, idle string
 	base   int64  // events that the template holds already
 	rows   *rows
 	sent   loadResult // of all that is prepared
@@ -82,7 +83,7 @@ func RunIngest(ctx context.Context, cfg IngestConfig) (report *IngestReport, err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	r := &ingestRun{stage: s, cfg: cfg, spools: filepath.Join(cfg.Dir, "spools")}
+	r := &ingestRun{stage: s, cfg: cfg, spools: filepath.Join(cfg.Dir, "spools"), idle: filepath.Join(cfg.Dir, "idle")}
 	if err := r.prepareSpools(ctx); err != nil {
 		return nil, err
 	}
@@ -139,7 +140,19 @@ func (r *ingestRun) enrolAndWrite(ctx context.Context, db *database) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	fleet, err := r.fleet(ctx, r.spools, address, []string{"ASSAY_TOKEN=" + secret}, "--prepare")
+	// One event of each agent opens its streams: nothing need be chained anew later.
+	env := []string{"ASSAY_TOKEN=" + secret}
+	if err := r.prepareAgents(ctx, env, address, 1); err != nil {
+		return err
+	}
+	if err := copyPrivate(r.idle, r.spools); err != nil {
+		return err
+	}
+	return r.prepareAgents(ctx, env, address, r.cfg.Events, "--prepare")
+}
+
+func (r *ingestRun) prepareAgents(ctx context.Context, env []string, address string, events int, args ...string) error {
+	fleet, err := r.fleet(ctx, r.spools, address, events, env, args...)
 	if err != nil {
 		return err
 	}
@@ -169,9 +182,9 @@ func (r *ingestRun) serve(ctx context.Context, db *database, name string, args .
 	return p, address, nil
 }
 
-func (r *ingestRun) fleet(ctx context.Context, dir, address string, env []string, args ...string) (*process, error) {
+func (r *ingestRun) fleet(ctx context.Context, dir, address string, events int, env []string, args ...string) (*process, error) {
 	args = append([]string{"fleet", "--dir", dir, "--server", address, "--ca-hash", r.authority.Hash(), "--hosts", strconv.Itoa(r.cfg.Agents),
-		"--events", strconv.Itoa(r.cfg.Events), "--once"}, args...)
+		"--events", strconv.Itoa(events), "--once"}, args...)
 	return start(ctx, "agents", r.cfg.Agent, env, args...)
 }
 
@@ -189,8 +202,7 @@ func (r *ingestRun) round(ctx context.Context, number int, out *ingestRound) err
 	} {
 		r.say("round %d of %d: %s", number, r.cfg.Rounds, part.name)
 		if part.to == &out.half {
-			// Bytes a second at half the rate that was just sustained.
-			part.how.pace = int(out.ruled.EventsPerSecond / 2 * float64(r.sent.Bytes) / float64(r.sent.Events))
+			part.how.pace = max(1, int(out.ruled.EventsPerSecond/2))
 		}
 		if err := r.measure(ctx, part.to == &out.copied, part.how, part.to); err != nil {
 			return fmt.Errorf("measuring %s: %w", part.name, err)
@@ -219,7 +231,18 @@ func (r *ingestRun) measure(ctx context.Context, plain bool, how replay, to *Ing
 // replay says what runs while the agents send, and how fast they may.
 type replay struct {
 	project, rules bool
-	pace           int // bytes a second; 0: as fast as they can
+	pace           int // events a second that are written and sent; 0: what is prepared, as fast as they can
+}
+
+// pacedSeconds is about how long a paced measurement takes.
+const pacedSeconds = 8
+
+// events is how many each agent sends, but for the one that opened its streams.
+func (r *ingestRun) events(how replay) int {
+	if how.pace == 0 {
+		return r.cfg.Events
+	}
+	return min(r.cfg.Events, 2+how.pace*pacedSeconds/r.cfg.Agents)
 }
 
 // actors are the processes of a measurement.
@@ -240,8 +263,11 @@ func (a *actors) close() (err error) {
 // replay measures how fast the spools are acknowledged and, with projections, how
 // fast they have become facts.
 func (r *ingestRun) replay(ctx context.Context, db *database, how replay) (out Ingest, sent loadResult, err error) {
-	spools := filepath.Join(r.Dir, "replayed")
-	if err := copyPrivate(spools, r.spools); err != nil {
+	spools, from := filepath.Join(r.Dir, "replayed"), r.spools
+	if how.pace > 0 {
+		from = r.idle
+	}
+	if err := copyPrivate(spools, from); err != nil {
 		return out, sent, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(spools)) }()
@@ -328,7 +354,7 @@ func (r *ingestRun) enter(ctx context.Context, db *database, spools string, how 
 	if how.pace > 0 {
 		args = append(args, "--pace", strconv.Itoa(how.pace))
 	}
-	if a.agents, err = r.fleet(ctx, spools, address, nil, args...); err != nil {
+	if a.agents, err = r.fleet(ctx, spools, address, r.events(how), nil, args...); err != nil {
 		return a, err
 	}
 	text, err := a.agents.line()
@@ -417,10 +443,11 @@ func (r *ingestRun) verify(ctx context.Context, db *database, sent loadResult, h
 	if err != nil {
 		return err
 	}
-	if stored -= r.base; stored != int64(sent.Events) || sent.Events < r.cfg.Agents*(r.cfg.Events-1) {
-		return fmt.Errorf("%d events were written and %d acknowledged, %d are stored", r.cfg.Agents*(r.cfg.Events-1), sent.Events, stored)
+	written := r.cfg.Agents * (r.events(how) - 1)
+	if stored -= r.base; stored != int64(sent.Events) || sent.Events < written {
+		return fmt.Errorf("%d events were written and %d acknowledged, %d are stored", written, sent.Events, stored)
 	}
-	if !how.project {
+	if !how.project || how.pace > 0 {
 		return nil
 	}
 	var reason string

@@ -21,7 +21,7 @@ func (Typed) Project(b *Batch, step *Step) {
 		if ev.View.Table != nil {
 			step.events().Add(telemetry.Placement{
 				HostID: ev.Host, Position: int64(ev.Ref.Position), Ordinal: int32(ev.Ref.Ordinal), ReceivedAt: ev.ReceivedAt,
-			}, &ev.View)
+			}, ev.View)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (Metrics) Project(b *Batch, step *Step) {
 		if ev.Mode == assay.Live && !ev.Imported && !ev.ClockFault {
 			step.lag(ev)
 		}
-		if complete, applies := sixFields(&ev.View); applies {
+		if complete, applies := sixFields(ev.View); applies {
 			step.metric(ev.Host, "fields", ev.View.Table.Name, ev.BookedAt, complete)
 		}
 	}

@@ -181,7 +181,11 @@ func (s *session) hello(stream connectStream) error {
 	// it had under way cannot move the heads that are read next by much; what
 	// still does is met by the writer's fence.
 	s.server.remember(s)
-	heads, err := s.server.cfg.Store.Heads(s.ctx, s.caller.agent.ID)
+	var heads []assay.Head
+	err = s.server.arriving(s.ctx, func() (err error) {
+		heads, err = s.server.cfg.Store.Heads(s.ctx, s.caller.agent.ID)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -132,6 +132,10 @@ bench: bench-tools ## Measure event logs read and hosts evaluated; ARGS='--help'
 bench-ingest: bench-tools ## Measure the way in from agents to facts beside plain COPY; ARGS='--help'
 	@exec bin/tools/assay-bench ingest $(ARGS)
 
+.PHONY: bench-streams
+bench-streams: bench-tools ## Measure 10,000 connected agents and a restart of their server; ARGS='--help'
+	@exec bin/tools/assay-bench streams $(ARGS)
+
 .PHONY: bench-tools
 bench-tools:
 	@deploy/setup postgres

@@ -25,9 +25,10 @@ import (
 
 // options is the command line; its help is the manual.
 type options struct {
-	Core   coreCommand   `cmd:"" help:"Measure event logs read and hosts evaluated."`
-	Ingest ingestCommand `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
-	Serve  serveCommand  `cmd:"" hidden:"" help:"Be a server of a measurement."`
+	Core    coreCommand    `cmd:"" help:"Measure event logs read and hosts evaluated."`
+	Ingest  ingestCommand  `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
+	Streams streamsCommand `cmd:"" help:"Measure thousands of connected agents, and a restart of their server."`
+	Serve   serveCommand   `cmd:"" hidden:"" help:"Be a server of a measurement."`
 }
 
 // env is what commands know of the world.
@@ -126,6 +127,40 @@ func (c *ingestCommand) Run(e *env) error {
 	return e.measure(func(cfg bench.Config) (report, error) {
 		return bench.RunIngest(e.ctx, bench.IngestConfig{Config: cfg, Agents: c.Agents, Events: c.Events, Rounds: c.Rounds,
 			Agent: c.Agent, Self: self, Profiles: c.Profiles})
+	})
+}
+
+type streamsCommand struct {
+	Streams int  `help:"Agents that are connected." default:"10000"`
+	Beats   int  `help:"Minutes in which each sends a batch, before the restart and again after it." default:"1"`
+	Kill    bool `help:"Restart the server by kill -9: it asks nobody to come back."`
+	Quick   bool `help:"Only show that everything runs: a few agents."`
+}
+
+// Help is the command's long help.
+func (streamsCommand) Help() string {
+	return `Agents with keys and certificates of their own connect over mutual TLS and send a signed batch a minute each, one
+after the other over the minute. They speak the real protocol by a light client: a spool and a pipeline for each would
+not fit beside the server. Memory is that of the server's process after garbage is collected, less what it had with no
+agent. A heartbeat is missed when the batch that was due is not acknowledged within a minute; that, a batch that was
+acknowledged and is gone, or one that is stored twice, ends the measurement with an error.
+
+Examples:
+  assay-bench streams
+  assay-bench streams --streams 2000 --kill`
+}
+
+func (c *streamsCommand) Run(e *env) error {
+	beat := time.Minute
+	if c.Quick {
+		c.Streams, c.Kill, beat = 20, true, 2*time.Second
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("looking for this program: %w", err)
+	}
+	return e.measure(func(cfg bench.Config) (report, error) {
+		return bench.RunStreams(e.ctx, bench.StreamsConfig{Config: cfg, Streams: c.Streams, Beats: c.Beats, Beat: beat, Kill: c.Kill, Self: self})
 	})
 }
 

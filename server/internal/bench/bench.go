@@ -44,15 +44,8 @@ type stage struct {
 }
 
 // open starts the stage; close ends it.
-func open(ctx context.Context, cfg Config) (s *stage, err error) {
-	s = &stage{Config: cfg, keys: filepath.Join(cfg.Dir, "keys")}
-	if s.postgres, err = pg.Start(ctx, pg.Config{Dir: filepath.Join(cfg.Dir, "postgres")}); err != nil {
-		return nil, fmt.Errorf("starting Postgres: %w", err)
-	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.close(ctx))
-	}
-	return s, nil
+func open(ctx context.Context, cfg Config) (*stage, error) {
+	return openWith(ctx, cfg, nil)
 }
 
 func (s *stage) prepare(ctx context.Context) (err error) {

@@ -60,13 +60,13 @@ type loadResult struct {
 // ingestRun is a benchmark of the way in under way.
 type ingestRun struct {
 	*stage
-	cfg    IngestConfig
+	cfg IngestConfig
 	// spools are the prepared ones, idle those of the same agents before.
 	spools, idle string
-	base   int64  // events that the template holds already
-	rows   *rows
-	sent   loadResult // of all that is prepared
-	n      int
+	base         int64 // events that the template holds already
+	rows         *rows
+	sent         loadResult // of all that is prepared
+	n            int
 }
 
 // ingestRound is what one round measured.

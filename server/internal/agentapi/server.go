@@ -199,12 +199,13 @@ const (
 func (s *Server) newGRPC() *grpc.Server {
 	// The standard pool gives every message over 32 KiB a buffer of 1 MiB.
 	pool := mem.NewTieredBufferPool(256, 4*kib, 16*kib, 32*kib, 64*kib, 128*kib, 256*kib, 1024*kib)
+	// TLS holds a record of what was read already: a buffer over it is 4 KiB an agent for nothing.
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(s.cfg.Certificate.TLS())),
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
 		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(20*time.Second),
-		grpc.ReadBufferSize(4*kib), grpc.WriteBufferSize(4*kib), grpc.SharedWriteBuffer(true), experimental.BufferPool(pool),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), grpc.SharedWriteBuffer(true), experimental.BufferPool(pool),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	)

@@ -218,14 +218,21 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 	return r, nil
 }
 
-// ensureDay makes the partitions that rows received at t go to.
+// ensureDay makes the partitions that rows received at t go to, and those of the
+// next day before it comes, so that nobody waits for them at midnight.
 func (l *lane) ensureDay(ctx context.Context, t time.Time) error {
 	day := t.UTC().Truncate(24 * time.Hour)
 	if l.days[day] {
 		return nil
 	}
-	if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
-		return err
+	ahead := []time.Time{day}
+	if !day.Before(l.runner.cfg.Now().UTC().Truncate(24 * time.Hour)) {
+		ahead = append(ahead, day.AddDate(0, 0, 1))
+	}
+	for _, day := range ahead {
+		if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
+			return err
+		}
 	}
 	l.days[day] = true
 	return nil

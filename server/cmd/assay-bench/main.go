@@ -25,10 +25,11 @@ import (
 
 // options is the command line; its help is the manual.
 type options struct {
-	Core    coreCommand    `cmd:"" help:"Measure event logs read and hosts evaluated."`
-	Ingest  ingestCommand  `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
-	Streams streamsCommand `cmd:"" help:"Measure thousands of connected agents, and a restart of their server."`
-	Serve   serveCommand   `cmd:"" hidden:"" help:"Be a server of a measurement."`
+	Core     coreCommand     `cmd:"" help:"Measure event logs read and hosts evaluated."`
+	Ingest   ingestCommand   `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
+	Streams  streamsCommand  `cmd:"" help:"Measure thousands of connected agents, and a restart of their server."`
+	Capacity capacityCommand `cmd:"" help:"Compute what a fleet needs from what an event was measured to cost."`
+	Serve    serveCommand    `cmd:"" hidden:"" help:"Be a server of a measurement."`
 }
 
 // env is what commands know of the world.
@@ -162,6 +163,46 @@ func (c *streamsCommand) Run(e *env) error {
 	return e.measure(func(cfg bench.Config) (report, error) {
 		return bench.RunStreams(e.ctx, bench.StreamsConfig{Config: cfg, Streams: c.Streams, Beats: c.Beats, Beat: beat, Kill: c.Kill, Self: self})
 	})
+}
+
+type capacityCommand struct {
+	Hosts            int     `help:"Hosts of the fleet." required:""`
+	EventsPerHostDay float64 `help:"Events that a host sends in a day." required:""`
+	Peak             float64 `help:"How many times its mean the busiest hour is." default:"3"`
+	EventDays        float64 `help:"Days that events are kept as rows." default:"30"`
+	BatchDays        float64 `help:"Days that batches are kept in Postgres." default:"365"`
+	From             string  `help:"Output of assay-bench ingest, whose costs are taken; - for standard input. Without it, those of docs/scaling.md." placeholder:"FILE"`
+}
+
+// Help is the command's long help.
+func (capacityCommand) Help() string {
+	return `Examples:
+  assay-bench capacity --hosts 10000 --events-per-host-day 20000
+  assay-bench ingest | tee costs.txt; assay-bench capacity --hosts 10000 --events-per-host-day 20000 --from costs.txt`
+}
+
+func (c *capacityCommand) Run(e *env) error {
+	costs := bench.DefaultCosts
+	if c.From != "" {
+		input := e.stdin
+		if c.From != "-" {
+			file, err := os.Open(filepath.Clean(c.From))
+			if err != nil {
+				return fmt.Errorf("reading costs: %w", err)
+			}
+			defer file.Close()
+			input = file
+		}
+		var err error
+		if costs, err = bench.ReadCosts(input); err != nil {
+			return err
+		}
+	}
+	found, err := bench.Model(costs, bench.Fleet{Hosts: c.Hosts, EventsPerHostDay: c.EventsPerHostDay, Peak: c.Peak, EventDays: c.EventDays, BatchDays: c.BatchDays})
+	if err != nil {
+		return err
+	}
+	return found.Print(e.stdout)
 }
 
 type serveCommand struct {

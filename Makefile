@@ -148,3 +148,7 @@ bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres
 	@with-postgres go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: bench-verify
+bench-verify: bench-tools ## Measure the verification of a ledger; ARGS='--events 10000000'
+	@exec bin/tools/assay-bench verify $(ARGS)

@@ -28,6 +28,7 @@ type options struct {
 	Core     coreCommand     `cmd:"" help:"Measure event logs read and hosts evaluated."`
 	Ingest   ingestCommand   `cmd:"" help:"Measure the way in from agents to facts beside the plain COPY of the same rows."`
 	Streams  streamsCommand  `cmd:"" help:"Measure thousands of connected agents, and a restart of their server."`
+	Verify   verifyCommand   `cmd:"" help:"Measure the verification of a ledger."`
 	Capacity capacityCommand `cmd:"" help:"Compute what a fleet needs from what an event was measured to cost."`
 	Serve    serveCommand    `cmd:"" hidden:"" help:"Be a server of a measurement."`
 }
@@ -162,6 +163,28 @@ func (c *streamsCommand) Run(e *env) error {
 	}
 	return e.measure(func(cfg bench.Config) (report, error) {
 		return bench.RunStreams(e.ctx, bench.StreamsConfig{Config: cfg, Streams: c.Streams, Beats: c.Beats, Beat: beat, Kill: c.Kill, Self: self})
+	})
+}
+
+type verifyCommand struct {
+	Events int  `help:"Events of the ledger." default:"1000000"`
+	Rounds int  `help:"Rounds of which medians are printed." default:"3"`
+	Quick  bool `help:"Only show that everything runs: a small ledger, once."`
+}
+
+// Help is the command's long help.
+func (verifyCommand) Help() string {
+	return `Examples:
+  assay-bench verify
+  assay-bench verify --events 10000000 --rounds 1`
+}
+
+func (c *verifyCommand) Run(e *env) error {
+	if c.Quick {
+		c.Events, c.Rounds = 4000, 1
+	}
+	return e.measure(func(cfg bench.Config) (report, error) {
+		return bench.MeasureVerify(e.ctx, bench.VerifyConfig{Events: c.Events, Rounds: c.Rounds, Dir: cfg.Dir, Now: cfg.Now, Progress: cfg.Progress})
 	})
 }
 

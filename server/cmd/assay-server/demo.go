@@ -253,7 +253,7 @@ func (d *demo) settle(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
-	report, err := d.server.verify.Verify(ctx, func(uint64, uint64) {})
+	report, err := d.server.verify.Verify(ctx, false, func(uint64, uint64) {})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func newVerification(s *server) (*verification, error) {
 		return nil, fmt.Errorf("reading the ledger's key: %w", err)
 	}
 	return &verification{job: ledger.VerifyJob{
-		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, Now: s.cfg.now}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
+		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, Now: s.cfg.now, Keep: true}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
 	}}, nil
 }
 
@@ -31,9 +31,14 @@ func newVerification(s *server) (*verification, error) {
 func (v *verification) Run(ctx context.Context) error { return v.job.Run(ctx) }
 
 // Verify verifies now and keeps the outcome.
-func (v *verification) Verify(ctx context.Context, progress func(checked, size uint64)) (consoleapi.Report, error) {
+func (v *verification) Verify(ctx context.Context, fromStart bool, progress func(checked, size uint64)) (consoleapi.Report, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if fromStart {
+		if err := v.job.Store.ForgetVerification(ctx); err != nil {
+			return consoleapi.Report{}, err
+		}
+	}
 	cfg := v.job.Config
 	cfg.Progress = func(done, total int64) { progress(uint64(done), uint64(total)) }
 	report, err := ledger.Verify(ctx, v.job.Store, cfg)
@@ -45,7 +50,7 @@ func (v *verification) Verify(ctx context.Context, progress func(checked, size u
 	}
 	out := consoleapi.Report{
 		StartedAt: report.StartedAt, FinishedAt: report.FinishedAt,
-		Size: uint64(report.Size), Batches: uint64(report.Batches), Events: uint64(report.Events),
+		Size: uint64(report.Size), Batches: uint64(report.Batches), Events: uint64(report.Events), Absent: uint64(report.Absent),
 	}
 	for _, p := range report.Problems {
 		out.Problems = append(out.Problems, p.String())

@@ -39,7 +39,7 @@ type console struct {
 // noVerifier is for tests that verify nothing.
 type noVerifier struct{}
 
-func (noVerifier) Verify(context.Context, func(uint64, uint64)) (Report, error) {
+func (noVerifier) Verify(context.Context, bool, func(uint64, uint64)) (Report, error) {
 	return Report{}, nil
 }
 

@@ -17,13 +17,16 @@ import (
 type Report struct {
 	StartedAt, FinishedAt time.Time
 	Size, Batches, Events uint64
-	Problems              []string
+	// Absent are the batches whose payloads were erased, or deleted from the archive.
+	Absent   uint64
+	Problems []string
 }
 
 // Verifier verifies the whole ledger and stores the outcome.
 type Verifier interface {
 	// Verify calls progress now and then; one verification runs at a time.
-	Verify(ctx context.Context, progress func(checked, size uint64)) (Report, error)
+	// It goes on with one that was cut short, unless it is to begin at the start.
+	Verify(ctx context.Context, fromStart bool, progress func(checked, size uint64)) (Report, error)
 }
 
 type ledgerService struct{ *Server }
@@ -56,9 +59,9 @@ func (s *ledgerService) GetLedger(ctx context.Context, _ *connect.Request[consol
 }
 
 // Verify implements LedgerService.
-func (s *ledgerService) Verify(ctx context.Context, _ *connect.Request[consolev1.VerifyRequest], stream *connect.ServerStream[consolev1.VerifyResponse]) error {
+func (s *ledgerService) Verify(ctx context.Context, req *connect.Request[consolev1.VerifyRequest], stream *connect.ServerStream[consolev1.VerifyResponse]) error {
 	var sendErr error
-	report, err := s.cfg.Verifier.Verify(ctx, func(checked, size uint64) {
+	report, err := s.cfg.Verifier.Verify(ctx, req.Msg.GetFromStart(), func(checked, size uint64) {
 		if sendErr == nil {
 			sendErr = stream.Send(&consolev1.VerifyResponse{Checked: checked, Size: size})
 		}
@@ -74,7 +77,7 @@ func (s *ledgerService) Verify(ctx context.Context, _ *connect.Request[consolev1
 
 func verificationMessage(r *Report) *consolev1.Verification {
 	return &consolev1.Verification{
-		StartedAt: stamp(r.StartedAt), FinishedAt: stamp(r.FinishedAt), Size: r.Size, Batches: r.Batches, Events: r.Events,
+		StartedAt: stamp(r.StartedAt), FinishedAt: stamp(r.FinishedAt), Size: r.Size, Batches: r.Batches, Events: r.Events, Absent: r.Absent,
 		Good: len(r.Problems) == 0, Problems: r.Problems[:min(len(r.Problems), maxProblems)],
 	}
 }

@@ -74,7 +74,7 @@ func (b *bundle) leaves(t *testing.T, n int) []evidence.Hash {
 	t.Helper()
 	leaves := make([]evidence.Leaf, n)
 	for i := range leaves {
-		leaves[i] = evidence.Leaf{Kind: evidence.LeafOperator, Body: []byte{byte(i), byte(i >> 8)}}
+		leaves[i] = evidence.Leaf{Kind: evidence.LeafEngine, Body: []byte{byte(i), byte(i >> 8)}}
 	}
 	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 		_, err := b.store.AppendLeaves(t.Context(), tx, leaves)

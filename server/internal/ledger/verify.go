@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -26,10 +27,14 @@ type VerifyConfig struct {
 	// Key verifies checkpoints; its name is the ledger's origin.
 	Key note.Verifier
 	Now func() time.Time
-	// Page is how many positions are held in memory at a time; 0: 256.
+	// Page is how many positions are read at a time; 0: 1024. Three pages, of
+	// about 20 KiB a position, are in memory at a time.
 	Page int64
 	// MaxProblems bounds those that are named; the rest is counted. 0: 1000.
 	MaxProblems int
+	// Keep keeps now and then where the verification is, and goes on where one is
+	// that was kept within a day and not finished.
+	Keep bool
 	// Progress, where there is one, is called after each page.
 	Progress func(done, total int64)
 }
@@ -86,7 +91,7 @@ func (r *Report) Good() bool { return len(r.Problems) == 0 }
 // that it could not be read to the end, and nothing else.
 func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Report, error) {
 	if cfg.Page == 0 {
-		cfg.Page = 256
+		cfg.Page = 1024
 	}
 	if cfg.MaxProblems == 0 {
 		cfg.MaxProblems = 1000
@@ -95,28 +100,31 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err != nil {
 		return nil, err
 	}
-	defer v.zstd.Close()
+	defer v.close()
 	v.report.StartedAt = cfg.Now()
 	if v.snapshot, err = store.LedgerSnapshot(ctx, tlog.StoredHashCount); err != nil {
 		return nil, err
 	}
-	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
-	v.begin()
-	for from := int64(0); from < v.snapshot.Size; from += cfg.Page {
-		to := min(from+cfg.Page, v.snapshot.Size)
-		page, err := store.LedgerPage(ctx, from, to,
-			tlog.StoredHashCount(min(from, v.snapshot.Tree.Size)), tlog.StoredHashCount(min(to, v.snapshot.Tree.Size)))
-		if err != nil {
+	from := int64(0)
+	if cfg.Keep {
+		if from, err = v.resume(ctx, store); err != nil {
 			return nil, err
 		}
-		v.page(page)
-		if cfg.Progress != nil {
-			cfg.Progress(to, v.snapshot.Size)
-		}
+	}
+	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
+	v.begin()
+	if err := v.walk(ctx, store, from); err != nil {
+		return nil, err
 	}
 	v.finish()
+	if err := v.finishFindings(ctx, store); err != nil {
+		return nil, err
+	}
 	v.report.FinishedAt = cfg.Now()
-	return v.report, nil
+	if cfg.Keep {
+		err = store.ForgetVerification(ctx)
+	}
+	return v.report, err
 }
 
 // Record keeps the report, so that a check can rest on it.
@@ -130,6 +138,55 @@ func Record(ctx context.Context, store *postgres.Store, r *Report) error {
 		row.Problems = append(row.Problems, fmt.Sprintf("and %d more", r.Unnamed))
 	}
 	return store.RecordVerification(ctx, row)
+}
+
+// walk verifies all pages from a position on. The next page is read while one
+// is verified.
+func (v *verifier) walk(ctx context.Context, store *postgres.Store, from int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	group, reading := errgroup.WithContext(ctx)
+	defer func() {
+		cancel()
+		_ = group.Wait() // its error is told below, or is that it was cancelled here
+	}()
+	pages, kept := make(chan *postgres.LedgerPage, 1), v.cfg.Now()
+	size, signed := v.snapshot.Size, v.snapshot.Tree.Size
+	group.Go(func() error {
+		defer close(pages)
+		for from := from; from < size; from += v.cfg.Page {
+			to := min(from+v.cfg.Page, size)
+			page, err := store.LedgerPage(reading, from, to, tlog.StoredHashCount(min(from, signed)), tlog.StoredHashCount(min(to, signed)))
+			if err != nil {
+				return err
+			}
+			select {
+			case pages <- page:
+			case <-reading.Done():
+				return reading.Err()
+			}
+		}
+		return nil
+	})
+	for page := range pages {
+		v.examine(page)
+		v.page(page)
+		if v.cfg.Progress != nil {
+			v.cfg.Progress(page.To, size)
+		}
+		// What is not in the signed tree yet is verified again when it is: what is
+		// kept is of the tree alone.
+		ended := ctx.Err() != nil
+		if v.cfg.Keep && page.To <= signed && (ended || v.cfg.Now().Sub(kept) >= keepEvery) {
+			kept = v.cfg.Now()
+			if err := v.keep(context.WithoutCancel(ctx), store, page.To); err != nil {
+				return err
+			}
+		}
+		if ended {
+			return ctx.Err()
+		}
+	}
+	return group.Wait()
 }
 
 // page verifies one page: each leaf with its row, then that no row is left over.
@@ -174,7 +231,7 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 	case evidence.LeafErasure:
 		v.erasureLeaf(row.Position, &leaf)
 	default:
-		// The rest are JSON records: the tree binds their bytes.
+		v.recordLeaf(p, row.Position, &leaf)
 	}
 }
 
@@ -190,5 +247,8 @@ func (v *verifier) leftOver(p *postgres.LedgerPage) {
 	}
 	for position := range p.Certificates {
 		v.problem("certificate", position, "its position's leaf is not of a certificate")
+	}
+	for position, row := range p.Records {
+		v.problem(row.Kind.String(), position, fmt.Sprintf("its position's leaf is not of a %s", row.Kind))
 	}
 }

@@ -20,27 +20,30 @@ type absences struct {
 }
 
 type hostMonth struct {
-	host  assay.HostID
-	month string
+	Host  assay.HostID `json:"host"`
+	Month string       `json:"month"`
 }
 
 // hostMonths are a month and, at the turn of two, the one before, whose key it
 // may have been that sealed a payload.
 type hostMonths struct {
-	hostMonth
-	before string // "" but for the first moments of a month
+	Host  assay.HostID `json:"host"`
+	Month string       `json:"month"`
+	// Before is "" but for the first moments of a month.
+	Before string `json:"before,omitempty"`
 }
 
 // absent counts payloads, and names the first.
 type absent struct {
-	count, first int64
+	Count int64 `json:"count"`
+	First int64 `json:"first"`
 }
 
 func (a absent) and(position int64) absent {
-	if a.count == 0 {
-		a.first = position
+	if a.Count == 0 {
+		a.First = position
 	}
-	a.count++
+	a.Count++
 	return a
 }
 
@@ -58,9 +61,9 @@ func (a *absences) note(row *postgres.BatchRow, host assay.HostID) {
 		a.deleted[segment] = a.deleted[segment].and(row.Position)
 		return
 	}
-	key := hostMonths{hostMonth: hostMonth{host, row.ReceivedAt.UTC().Format("2006-01")}}
-	if before := row.ReceivedAt.UTC().Add(-sealedBefore).Format("2006-01"); before != key.month {
-		key.before = before
+	key := hostMonths{Host: host, Month: row.ReceivedAt.UTC().Format("2006-01")}
+	if before := row.ReceivedAt.UTC().Add(-sealedBefore).Format("2006-01"); before != key.Month {
+		key.Before = before
 	}
 	a.erased[key] = a.erased[key].and(row.Position)
 }
@@ -89,17 +92,17 @@ func (v *verifier) erasureLeaf(position int64, leaf *evidence.Leaf) {
 // finishAbsences names what is missing under no leaf.
 func (v *verifier) finishAbsences() {
 	for key, a := range v.absences.erased {
-		if v.absences.excusedMonths[key.hostMonth] || v.absences.excusedMonths[hostMonth{key.host, key.before}] {
-			v.report.Absent += a.count
+		if v.absences.excusedMonths[hostMonth{key.Host, key.Month}] || v.absences.excusedMonths[hostMonth{key.Host, key.Before}] {
+			v.report.Absent += a.Count
 			continue
 		}
-		v.problem("payload", a.first, fmt.Sprintf("the key that opens it is missing, and no leaf says that what host %s sent in %s was erased (%d batches)", key.host, key.month, a.count))
+		v.problem("payload", a.First, fmt.Sprintf("the key that opens it is missing, and no leaf says that what host %s sent in %s was erased (%d batches)", key.Host, key.Month, a.Count))
 	}
 	for segment, a := range v.absences.deleted {
 		if v.absences.excusedSegments[segment] {
-			v.report.Absent += a.count
+			v.report.Absent += a.Count
 			continue
 		}
-		v.problem("payload", a.first, fmt.Sprintf("it is missing, and no leaf says that segment %d was deleted (%d batches)", segment, a.count))
+		v.problem("payload", a.First, fmt.Sprintf("it is missing, and no leaf says that segment %d was deleted (%d batches)", segment, a.Count))
 	}
 }

@@ -2,30 +2,23 @@ package ledger
 
 import (
 	"crypto/ecdsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"google.golang.org/protobuf/proto"
-
-	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
-// maxRaw bounds a decompressed block in bytes: no more is ever taken in.
-const maxRaw = 4 << 20
-
 // verifier is one run.
 type verifier struct {
-	cfg      VerifyConfig
-	zstd     *zstd.Decoder
-	report   *Report
-	snapshot postgres.LedgerSnapshot
+	cfg       VerifyConfig
+	examiners []*examiner
+	examined  map[int64]examination // of the page at hand, by position
+	signers   *signers
+	report    *Report
+	snapshot  postgres.LedgerSnapshot
 
 	tree           tree
 	checkpoints    int64
@@ -36,6 +29,7 @@ type verifier struct {
 	revoked map[assay.AgentID]int64 // by position of the leaf
 
 	absences absences
+	findings map[assay.FindingID]findingDigests // by their newest leaves
 }
 
 // streamState is where a stream stands by its leaves so far.
@@ -45,12 +39,24 @@ type streamState struct {
 }
 
 func newVerifier(cfg VerifyConfig) (*verifier, error) {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecodeAllCapLimit(true))
-	if err != nil {
-		return nil, fmt.Errorf("creating decoder: %w", err)
+	v := &verifier{cfg: cfg, signers: newSigners(cfg.Certificates), report: &Report{}, rows: map[assay.StreamID]*postgres.StreamRow{},
+		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences(),
+		findings: map[assay.FindingID]findingDigests{}}
+	for range runtime.GOMAXPROCS(0) {
+		e, err := newExaminer()
+		if err != nil {
+			v.close()
+			return nil, err
+		}
+		v.examiners = append(v.examiners, e)
 	}
-	return &verifier{cfg: cfg, zstd: decoder, report: &Report{}, rows: map[assay.StreamID]*postgres.StreamRow{},
-		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences()}, nil
+	return v, nil
+}
+
+func (v *verifier) close() {
+	for _, e := range v.examiners {
+		e.close()
+	}
 }
 
 func (v *verifier) begin() {
@@ -126,18 +132,19 @@ func (v *verifier) stored(row *postgres.BatchRow, leaf *evidence.Leaf, headerHas
 	if evidence.Ticks(row.ReceivedAt) != leaf.RecordedAt {
 		fault("batch", "its row says it was received at %s, the leaf %s", row.ReceivedAt.UTC().Format(time.RFC3339Nano), evidence.Time(leaf.RecordedAt).Format(time.RFC3339Nano))
 	}
+	seen := v.examined[row.Position]
 	if evidence.HashSignature(row.HeadSignature) != signatureHash {
 		fault("signature", "it is not the one that was recorded")
 	} else {
 		v.signer(row, headerHash, leaf.RecordedAt, p, agent, fault)
 	}
-	if evidence.HashHeader(row.Header) != headerHash {
+	if seen.hash != headerHash {
 		fault("header", "it is not the one that was recorded")
 		return evidence.Header{}, false
 	}
-	header, err := evidence.ParseHeader(row.Header)
-	if err != nil {
-		fault("header", "%s", err)
+	header := seen.header
+	if seen.malformed != nil {
+		fault("header", "%s", seen.malformed)
 		return evidence.Header{}, false
 	}
 	switch row.Absence {
@@ -149,12 +156,12 @@ func (v *verifier) stored(row *postgres.BatchRow, leaf *evidence.Leaf, headerHas
 		return header, true
 	case postgres.Present:
 	}
-	if sha256.Sum256(row.Payload) != header.PayloadSHA256 {
+	if !seen.named {
 		fault("payload", "it is not the one that its header names")
 		return header, true
 	}
-	if err := v.content(&header, row.Payload); err != nil {
-		v.note(&v.report.Defects, Problem{What: "content", Position: row.Position, Stream: row.Stream.String(), Number: header.Number, Detail: err.Error()})
+	if seen.defect != nil {
+		v.note(&v.report.Defects, Problem{What: "content", Position: row.Position, Stream: row.Stream.String(), Number: header.Number, Detail: seen.defect.Error()})
 	}
 	return header, true
 }
@@ -173,47 +180,19 @@ func (v *verifier) signer(row *postgres.BatchRow, headerHash evidence.Hash, reco
 	if at, ok := v.revoked[agent]; ok {
 		fault("certificate", "its agent was revoked at position %d", at)
 	}
-	certificate, err := x509.ParseCertificate(signer.DER)
-	if err != nil {
+	known := v.signers.of(string(row.Serial), signer.DER, evidence.Time(recordedAt))
+	switch {
+	case known.unreadable != nil:
 		fault("certificate", "that of serial %x cannot be read", row.Serial)
 		return
+	case known.err != nil:
+		fault("certificate", "that of serial %x: %s", row.Serial, known.err)
+	case known.agent != agent:
+		fault("certificate", "that of serial %x is agent %s's, the leaf says %s", row.Serial, known.agent, agent)
 	}
-	id, err := v.cfg.Certificates.VerifyAgent(certificate, evidence.Time(recordedAt))
-	switch {
-	case err != nil:
-		fault("certificate", "that of serial %x: %s", row.Serial, err)
-	case id != agent:
-		fault("certificate", "that of serial %x is agent %s's, the leaf says %s", row.Serial, id, agent)
-	}
-	key, ok := certificate.PublicKey.(*ecdsa.PublicKey)
-	if len(row.HeadSignature) > 0 && (!ok || !ecdsa.VerifyASN1(key, headerHash[:], row.HeadSignature)) {
+	if len(row.HeadSignature) > 0 && (known.key == nil || !ecdsa.VerifyASN1(known.key, headerHash[:], row.HeadSignature)) {
 		fault("signature", "it is not by the key of certificate %x", row.Serial)
 	}
-}
-
-// content opens a payload and re-derives the commitment root from its events.
-func (v *verifier) content(header *evidence.Header, payload []byte) error {
-	if header.RawSize > maxRaw || uint64(header.PayloadSize) != uint64(len(payload)) {
-		return fmt.Errorf("sizes %d and %d are not the header's", len(payload), header.RawSize)
-	}
-	raw, err := v.zstd.DecodeAll(payload, make([]byte, 0, header.RawSize))
-	if err != nil {
-		return errors.New("the payload cannot be decompressed")
-	}
-	if len(raw) != int(header.RawSize) {
-		return fmt.Errorf("the block has %d bytes, the header says %d", len(raw), header.RawSize)
-	}
-	block := new(telemetryv1.Block)
-	if err := proto.Unmarshal(raw, block); err != nil {
-		return errors.New("the block cannot be decoded")
-	}
-	if len(block.GetEvents()) != int(header.EventCount) {
-		return fmt.Errorf("the block has %d events, the header says %d", len(block.GetEvents()), header.EventCount)
-	}
-	if evidence.CommitmentRoot(evidence.Commitments(block.GetSeed(), block.GetEvents())) != header.Commitments {
-		return errors.New("the events are not those that the header commits to")
-	}
-	return nil
 }
 
 // chain verifies that a batch continues its stream, and goes on from it.

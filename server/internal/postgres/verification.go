@@ -114,6 +114,8 @@ type LedgerPage struct {
 	Forks        map[int64]BatchRow
 	Epochs       map[int64]EpochRow
 	Certificates map[int64]CertificateRow
+	// Records are the rows beside leaves of runs, transitions, deeds and policy.
+	Records map[int64]RecordRow
 	// Signers are the certificates that the batches and forks name, by serial.
 	Signers map[string]CertificateRow
 	// Checkpoints are those of sizes in (From, To], by size.
@@ -160,9 +162,10 @@ type CertificateRow struct {
 // LedgerPage reads the page [from, to) and the stored hashes [firstHash, endHash).
 func (s *Store) LedgerPage(ctx context.Context, from, to, firstHash, endHash int64) (*LedgerPage, error) {
 	p := &LedgerPage{From: from, To: to, Batches: map[int64]BatchRow{}, Forks: map[int64]BatchRow{}, Epochs: map[int64]EpochRow{},
-		Certificates: map[int64]CertificateRow{}, Signers: map[string]CertificateRow{}, Checkpoints: map[int64]Checkpoint{}, Hashes: map[int64]evidence.Hash{}}
+		Certificates: map[int64]CertificateRow{}, Records: map[int64]RecordRow{}, Signers: map[string]CertificateRow{}, Checkpoints: map[int64]Checkpoint{}, Hashes: map[int64]evidence.Hash{}}
 	b := &pgx.Batch{}
 	p.queueRows(b)
+	p.queueRecords(b)
 	p.queueTree(b, firstHash, endHash)
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, b).Close() })
 	if err != nil {

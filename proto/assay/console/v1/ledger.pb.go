@@ -145,7 +145,10 @@ func (x *GetLedgerResponse) GetWitnessed() bool {
 }
 
 type VerifyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// from_start verifies everything; otherwise a verification that was cut short
+	// within the last day is gone on with.
+	FromStart     bool `protobuf:"varint,1,opt,name=from_start,json=fromStart,proto3" json:"from_start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -178,6 +181,13 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
 	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *VerifyRequest) GetFromStart() bool {
+	if x != nil {
+		return x.FromStart
+	}
+	return false
 }
 
 type VerifyResponse struct {
@@ -242,14 +252,16 @@ func (x *VerifyResponse) GetReport() *Verification {
 }
 
 type Verification struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	Good          bool                   `protobuf:"varint,4,opt,name=good,proto3" json:"good,omitempty"`
-	Problems      []string               `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
-	Batches       uint64                 `protobuf:"varint,6,opt,name=batches,proto3" json:"batches,omitempty"`
-	Events        uint64                 `protobuf:"varint,7,opt,name=events,proto3" json:"events,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	StartedAt  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Size       uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Good       bool                   `protobuf:"varint,4,opt,name=good,proto3" json:"good,omitempty"`
+	Problems   []string               `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
+	Batches    uint64                 `protobuf:"varint,6,opt,name=batches,proto3" json:"batches,omitempty"`
+	Events     uint64                 `protobuf:"varint,7,opt,name=events,proto3" json:"events,omitempty"`
+	// absent counts batches whose payloads were erased or deleted under a leaf.
+	Absent        uint64 `protobuf:"varint,8,opt,name=absent,proto3" json:"absent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +345,13 @@ func (x *Verification) GetEvents() uint64 {
 	return 0
 }
 
+func (x *Verification) GetAbsent() uint64 {
+	if x != nil {
+		return x.Absent
+	}
+	return 0
+}
+
 var File_assay_console_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_assay_console_v1_ledger_proto_rawDesc = "" +
@@ -347,12 +366,14 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\x0fcheckpoint_size\x18\x03 \x01(\x04R\x0echeckpointSize\x12?\n" +
 	"\rcheckpoint_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcheckpointAt\x12K\n" +
 	"\x11last_verification\x18\x05 \x01(\v2\x1e.assay.console.v1.VerificationR\x10lastVerification\x12\x1c\n" +
-	"\twitnessed\x18\x06 \x01(\bR\twitnessed\"\x0f\n" +
-	"\rVerifyRequest\"v\n" +
+	"\twitnessed\x18\x06 \x01(\bR\twitnessed\".\n" +
+	"\rVerifyRequest\x12\x1d\n" +
+	"\n" +
+	"from_start\x18\x01 \x01(\bR\tfromStart\"v\n" +
 	"\x0eVerifyResponse\x12\x18\n" +
 	"\achecked\x18\x01 \x01(\x04R\achecked\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x126\n" +
-	"\x06report\x18\x03 \x01(\v2\x1e.assay.console.v1.VerificationR\x06report\"\xfc\x01\n" +
+	"\x06report\x18\x03 \x01(\v2\x1e.assay.console.v1.VerificationR\x06report\"\x94\x02\n" +
 	"\fVerification\x129\n" +
 	"\n" +
 	"started_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
@@ -362,7 +383,8 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\x04good\x18\x04 \x01(\bR\x04good\x12\x1a\n" +
 	"\bproblems\x18\x05 \x03(\tR\bproblems\x12\x18\n" +
 	"\abatches\x18\x06 \x01(\x04R\abatches\x12\x16\n" +
-	"\x06events\x18\a \x01(\x04R\x06events2\xb4\x01\n" +
+	"\x06events\x18\a \x01(\x04R\x06events\x12\x16\n" +
+	"\x06absent\x18\b \x01(\x04R\x06absent2\xb4\x01\n" +
 	"\rLedgerService\x12T\n" +
 	"\tGetLedger\x12\".assay.console.v1.GetLedgerRequest\x1a#.assay.console.v1.GetLedgerResponse\x12M\n" +
 	"\x06Verify\x12\x1f.assay.console.v1.VerifyRequest\x1a .assay.console.v1.VerifyResponse0\x01B?Z=github.com/assay-audit/assay/proto/assay/console/v1;consolev1b\x06proto3"

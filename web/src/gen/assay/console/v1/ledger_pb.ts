@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file assay/console/v1/ledger.proto.
  */
 export const file_assay_console_v1_ledger: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0Is8BChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIIg8KDVZlcmlmeVJlcXVlc3QiXwoOVmVyaWZ5UmVzcG9uc2USDwoHY2hlY2tlZBgBIAEoBBIMCgRzaXplGAIgASgEEi4KBnJlcG9ydBgDIAEoCzIeLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZpY2F0aW9uIr4BCgxWZXJpZmljYXRpb24SLgoKc3RhcnRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHNpemUYAyABKAQSDAoEZ29vZBgEIAEoCBIQCghwcm9ibGVtcxgFIAMoCRIPCgdiYXRjaGVzGAYgASgEEg4KBmV2ZW50cxgHIAEoBDK0AQoNTGVkZ2VyU2VydmljZRJUCglHZXRMZWRnZXISIi5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlcXVlc3QaIy5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlc3BvbnNlEk0KBlZlcmlmeRIfLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVzcG9uc2UwAUI/Wj1naXRodWIuY29tL2Fzc2F5LWF1ZGl0L2Fzc2F5L3Byb3RvL2Fzc2F5L2NvbnNvbGUvdjE7Y29uc29sZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0Is8BChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIIiMKDVZlcmlmeVJlcXVlc3QSEgoKZnJvbV9zdGFydBgBIAEoCCJfCg5WZXJpZnlSZXNwb25zZRIPCgdjaGVja2VkGAEgASgEEgwKBHNpemUYAiABKAQSLgoGcmVwb3J0GAMgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24izgEKDFZlcmlmaWNhdGlvbhIuCgpzdGFydGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEc2l6ZRgDIAEoBBIMCgRnb29kGAQgASgIEhAKCHByb2JsZW1zGAUgAygJEg8KB2JhdGNoZXMYBiABKAQSDgoGZXZlbnRzGAcgASgEEg4KBmFic2VudBgIIAEoBDK0AQoNTGVkZ2VyU2VydmljZRJUCglHZXRMZWRnZXISIi5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlcXVlc3QaIy5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlc3BvbnNlEk0KBlZlcmlmeRIfLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVzcG9uc2UwAUI/Wj1naXRodWIuY29tL2Fzc2F5LWF1ZGl0L2Fzc2F5L3Byb3RvL2Fzc2F5L2NvbnNvbGUvdjE7Y29uc29sZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message assay.console.v1.GetLedgerRequest
@@ -77,6 +77,13 @@ export const GetLedgerResponseSchema: GenMessage<GetLedgerResponse> = /*@__PURE_
  * @generated from message assay.console.v1.VerifyRequest
  */
 export type VerifyRequest = Message<"assay.console.v1.VerifyRequest"> & {
+  /**
+   * from_start verifies everything; otherwise a verification that was cut short
+   * within the last day is gone on with.
+   *
+   * @generated from field: bool from_start = 1;
+   */
+  fromStart: boolean;
 };
 
 /**
@@ -153,6 +160,13 @@ export type Verification = Message<"assay.console.v1.Verification"> & {
    * @generated from field: uint64 events = 7;
    */
   events: bigint;
+
+  /**
+   * absent counts batches whose payloads were erased or deleted under a leaf.
+   *
+   * @generated from field: uint64 absent = 8;
+   */
+  absent: bigint;
 };
 
 /**

@@ -1,0 +1,164 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/postgres"
+)
+
+// deeds adds a run with what it found, a closed finding and a decision.
+func (h *history) deeds(t *testing.T) {
+	t.Helper()
+	host := h.agent.HostID
+	found := func(key string) assay.Finding {
+		return assay.Finding{ID: assay.NewFindingID("log.cleared", host, key), Host: host, Check: "log.cleared", Key: key, Title: "A log was cleared",
+			OpenedAt: h.now, LastAt: h.now, Evidence: []assay.EventRef{{Position: 1, Ordinal: 2}}, EvidenceTotal: 1, Fields: map[string]string{"user": "mallory"}}
+	}
+	closed, open := found("a"), found("b")
+	// Finer than the database keeps.
+	instant := h.now.Add(123 * time.Nanosecond)
+	_, err := h.store.SaveRun(t.Context(), postgres.RunRecord{
+		Run:       assay.Run{Instant: instant, Watermark: instant, Size: 3, Leaves: 1, Hosts: 1, Engine: "1", Packs: map[string][32]byte{"pci": {1}}},
+		StartedAt: h.now, Findings: []assay.Finding{closed, open},
+		Transitions: []assay.Transition{{Host: host, Check: "log.cleared", From: assay.StateUnknown, To: assay.StateFail, ValidAt: instant}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.CloseFinding(t.Context(), closed.ID, "ann", "a drill"); err != nil {
+		t.Fatal(err)
+	}
+	change := assay.PolicyChange{Kind: assay.PolicyList, Name: "devices", Values: []string{"x"}, Owner: "desk", By: "ann"}
+	if _, err := h.store.ChangePolicy(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	h.grow(t)
+}
+
+// TestRowsBesideLeaves alters, removes and adds each kind of row that stands
+// beside a leaf. Each is named, and nothing else is.
+func TestRowsBesideLeaves(t *testing.T) {
+	t.Parallel()
+	sound := newHistory(t)
+	sound.deeds(t)
+	if report := sound.verify(t); !report.Good() {
+		t.Fatalf("problems in a good ledger: %v", report.Problems)
+	}
+	for name, c := range map[string]struct{ sql, what string }{
+		"transition altered":      {`UPDATE transition SET to_state = 'pass'`, "transition"},
+		"transition later":        {`UPDATE transition SET valid_at = valid_at + interval '1 microsecond'`, "transition"},
+		"transition removed":      {`DELETE FROM transition`, "transition"},
+		"transition added":        {`INSERT INTO transition SELECT (SELECT min(position) FROM batch), host_id, check_id, from_state, to_state, reason, valid_at, recorded_at FROM transition`, "transition"},
+		"run's root altered":      {`UPDATE run SET root = decode(repeat('11', 32), 'hex')`, "run"},
+		"run's inputs altered":    {`UPDATE run SET inputs = jsonb_set(inputs, '{packs,pci}', '"00"')`, "run"},
+		"run removed":             {`DELETE FROM run`, "run"},
+		"deed altered":            {`UPDATE audit_entry SET user_name = 'bob' WHERE action = 'finding.close'`, "operator"},
+		"deed's detail altered":   {`UPDATE audit_entry SET detail = '{"cause":"none"}' WHERE action = 'finding.close'`, "operator"},
+		"deed removed":            {`DELETE FROM audit_entry WHERE action = 'finding.close'`, "operator"},
+		"deed added":              {`INSERT INTO audit_entry SELECT (SELECT min(position) FROM batch), user_name, action, subject, detail, recorded_at FROM audit_entry WHERE action = 'finding.close'`, "operator"},
+		"decision altered":        {`UPDATE policy_change SET body = jsonb_set(body, '{values}', '["y"]')`, "policy"},
+		"decision's name altered": {`UPDATE policy_change SET name = 'other'`, "policy"},
+		"decision removed":        {`DELETE FROM policy_change`, "policy"},
+		"finding altered":         {`UPDATE finding SET title = 'Nothing' WHERE key = 'b'`, "finding"},
+		"finding closed":          {`UPDATE finding SET resolved_at = opened_at WHERE key = 'b'`, "finding"},
+		"closed finding altered":  {`UPDATE finding SET evidence = '{1,3}' WHERE key = 'a'`, "finding"},
+		"finding removed":         {`DELETE FROM finding WHERE key = 'b'`, "finding"},
+		"finding added":           {`INSERT INTO finding SELECT gen_random_uuid(), host_id, check_id, key, title, opened_at, last_at, resolved_at, closed_by, cause, grade, clock_fault, evidence, evidence_total, fields, recorded_at, position FROM finding WHERE key = 'b'`, "finding"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t)
+			h.deeds(t)
+			h.exec(t, c.sql)
+			report := h.verify(t)
+			if len(report.Problems) != 1 || report.Problems[0].What != c.what {
+				t.Errorf("the problems are %v, want one of a %s", report.Problems, c.what)
+			}
+		})
+	}
+}
+
+// TestVerificationGoesOn cuts a verification short after every page. The next
+// goes on where it was and reports the same, also of what is at fault.
+func TestVerificationGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	h.deeds(t)
+	h.relax(t)
+	h.exec(t, `UPDATE batch SET payload = set_byte(payload, 20, 255 - get_byte(payload, 20)) WHERE position = $1`, h.signed)
+	h.exec(t, `UPDATE transition SET to_state = 'pass'`)
+	whole := h.verify(t)
+	if len(whole.Problems) != 2 {
+		t.Fatalf("the problems are %v", whole.Problems)
+	}
+	runs, from := 0, map[int64]bool{}
+	var got *ledger.Report
+	for got == nil {
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg := h.config()
+		cfg.Keep = true
+		first := int64(-1)
+		cfg.Progress = func(done, total int64) {
+			if first < 0 {
+				first = done
+				if done < total {
+					cancel()
+				}
+			}
+		}
+		report, err := ledger.Verify(ctx, h.store, cfg)
+		cancel()
+		runs++
+		from[first] = true
+		switch {
+		case err == nil:
+			got = report
+		case !errors.Is(err, context.Canceled) && assay.KindOf(err) != assay.Unavailable:
+			t.Fatal(err)
+		case runs > 100:
+			t.Fatal("it does not get on")
+		}
+	}
+	if runs < 4 || len(from) != runs {
+		t.Errorf("%d runs from %d places", runs, len(from))
+	}
+	got.FinishedAt, whole.FinishedAt, got.StartedAt, whole.StartedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	if diff := cmp.Diff(whole, got); diff != "" {
+		t.Errorf("the report differs:\n%s", diff)
+	}
+	if _, err := h.store.KeptVerification(t.Context()); assay.KindOf(err) != assay.NotFound {
+		t.Errorf("what was kept is still there: %v", err)
+	}
+}
+
+// TestKeptVerificationThatIsNotGoneOnWith: too old, or of another version.
+func TestKeptVerificationThatIsNotGoneOnWith(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for name, kept := range map[string]postgres.VerificationState{
+		"too old":         {StartedAt: h.now.Add(-25 * time.Hour), Position: 7, State: []byte(`{"version":1}`)},
+		"another version": {StartedAt: h.now, Position: 7, State: []byte(`{"version":0}`)},
+		"no state":        {StartedAt: h.now, Position: 7, State: []byte(`garbage`)},
+		"beyond the tree": {StartedAt: h.now, Position: 1 << 40, State: []byte(`{"version":1}`)},
+	} {
+		if err := h.store.KeepVerification(t.Context(), kept); err != nil {
+			t.Fatal(err)
+		}
+		cfg := h.config()
+		cfg.Keep = true
+		report, err := ledger.Verify(t.Context(), h.store, cfg)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !report.Good() || report.Batches != 8 {
+			t.Errorf("%s: %d batches, problems %v", name, report.Batches, report.Problems)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/assay"
+)
+
+// RecordRow is a row that stands beside a leaf, as the leaf's record would be if
+// it were made of the row.
+type RecordRow struct {
+	Kind   evidence.LeafKind
+	Record []byte // in the form of NormalRecord
+}
+
+// rows keep microseconds; what a leaf says of a time may be finer.
+func coarse(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// NormalRecord returns the record of a leaf of a kind that has rows, in the one
+// form that a record made of the row has too. ok is false for other kinds.
+func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, err error) {
+	read := func(into any) error {
+		if err := json.Unmarshal(body, into); err != nil {
+			return fmt.Errorf("decoding %s: %w", kind, err)
+		}
+		return nil
+	}
+	var normal any
+	switch kind {
+	case evidence.LeafRun:
+		var r runJSON
+		err = read(&r)
+		r.Instant, r.Watermark = coarse(r.Instant), coarse(r.Watermark)
+		normal = r
+	case evidence.LeafTransition:
+		var r transitionJSON
+		err = read(&r)
+		r.ValidAt = coarse(r.ValidAt)
+		normal = r
+	case evidence.LeafOperator:
+		var r assay.AuditEntry
+		err = read(&r)
+		r.RecordedAt = coarse(r.RecordedAt)
+		normal = r
+	case evidence.LeafPolicy:
+		var r assay.PolicyChange
+		err = read(&r)
+		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
+		normal = r
+	default:
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, true, err
+	}
+	record, err = json.Marshal(normal)
+	return record, true, err
+}
+
+func (p *LedgerPage) addRecord(position int64, kind evidence.LeafKind, record any) error {
+	body, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encoding row of %s: %w", kind, err)
+	}
+	p.Records[position] = RecordRow{kind, body}
+	return nil
+}
+
+// queueRecords reads the rows beside the page's leaves of records.
+func (p *LedgerPage) queueRecords(b *pgx.Batch) {
+	each := func(sql string, scan func(rows pgx.Rows) error) {
+		b.Queue(sql, p.From, p.To).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if err := scan(rows); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	}
+	var position int64
+	each(`SELECT position, user_name, action, subject, detail, recorded_at FROM audit_entry WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var r assay.AuditEntry
+		if err := rows.Scan(&position, &r.User, &r.Action, &r.Subject, &r.Detail, &r.RecordedAt); err != nil {
+			return err
+		}
+		r.RecordedAt = coarse(r.RecordedAt)
+		return p.addRecord(position, evidence.LeafOperator, r)
+	})
+	each(`SELECT position, kind, name, user_name, body FROM policy_change WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var kind, name, user string
+		var body []byte
+		if err := rows.Scan(&position, &kind, &name, &user, &body); err != nil {
+			return err
+		}
+		var r assay.PolicyChange
+		if err := json.Unmarshal(body, &r); err != nil {
+			return fmt.Errorf("decoding policy change %d: %w", position, err)
+		}
+		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
+		r.Kind, r.Name, r.By = assay.PolicyKind(kind), name, user
+		return p.addRecord(position, evidence.LeafPolicy, r)
+	})
+	each(`SELECT position, host_id, check_id, from_state, to_state, reason, valid_at FROM transition WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var host [16]byte
+		var r transitionJSON
+		if err := rows.Scan(&position, &host, &r.Check, &r.From, &r.To, &r.Reason, &r.ValidAt); err != nil {
+			return err
+		}
+		r.Host, r.ValidAt = assay.HostID(host).String(), coarse(r.ValidAt)
+		return p.addRecord(position, evidence.LeafTransition, r)
+	})
+	each(`SELECT position, instant, watermark, tree_size, hosts, root, inputs FROM run WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var inputs, root []byte
+		var instant, watermark time.Time
+		var size, hosts int64
+		if err := rows.Scan(&position, &instant, &watermark, &size, &hosts, &root, &inputs); err != nil {
+			return err
+		}
+		var r runJSON
+		if err := json.Unmarshal(inputs, &r); err != nil {
+			return fmt.Errorf("decoding run %d: %w", position, err)
+		}
+		r.Instant, r.Watermark, r.Size, r.Hosts, r.Root = coarse(instant), coarse(watermark), uint64(size), uint64(hosts), hex.EncodeToString(root)
+		return p.addRecord(position, evidence.LeafRun, r)
+	})
+}
+
+// FindingState is what a finding's newest leaf must say.
+type FindingState struct {
+	ID assay.FindingID
+	// Facts are what projections say of it, Whole that with how it ended. A person
+	// who closed it says otherwise of the end, in a leaf of their own.
+	Facts, Whole   []byte
+	ClosedByPerson bool
+}
+
+// NormalFinding returns what the leaf of a finding says.
+func NormalFinding(body []byte) (s FindingState, err error) {
+	var r findingJSON
+	if err := json.Unmarshal(body, &r); err != nil {
+		return s, fmt.Errorf("decoding finding: %w", err)
+	}
+	return findingState(r)
+}
+
+func findingState(r findingJSON) (s FindingState, err error) {
+	if s.ID, err = assay.ParseFindingID(r.ID); err != nil {
+		return s, err
+	}
+	r.OpenedAt = coarse(r.OpenedAt)
+	if r.ResolvedAt != nil {
+		at := coarse(*r.ResolvedAt)
+		r.ResolvedAt = &at
+	}
+	if len(r.Fields) == 0 {
+		r.Fields = map[string]string{}
+	}
+	if s.Whole, err = json.Marshal(r); err != nil {
+		return s, fmt.Errorf("encoding finding: %w", err)
+	}
+	r.ResolvedAt, r.Cause = nil, ""
+	if s.Facts, err = json.Marshal(r); err != nil {
+		return s, fmt.Errorf("encoding finding: %w", err)
+	}
+	return s, nil
+}
+
+// FindingStates returns what the rows of all findings say.
+func (s *Store) FindingStates(ctx context.Context) ([]FindingState, error) {
+	findings, err := s.Findings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]FindingState, len(findings))
+	for i := range findings {
+		if states[i], err = findingState(findingRecord(&findings[i].Finding)); err != nil {
+			return nil, err
+		}
+		states[i].ClosedByPerson = findings[i].ClosedBy != ""
+	}
+	return states, nil
+}

@@ -26,10 +26,13 @@ type IngestReport struct {
 	PostgresCPU     float64 `json:"postgres_cpu_s_per_m"` // sustained, with rules
 	TotalWALBytes   float64 `json:"total_wal_b_per_event"`
 	ClientCPU       float64 `json:"client_cpu_s_per_m"`
-	Agents          int     `json:"agents"`
-	Events          int     `json:"events"`
-	Rounds          int     `json:"rounds"`
-	Cores           int     `json:"cores"`
+	// ModelRatio is the sustained rate, with rules, to the rate at which the measured
+	// costs fill all cores: how near docs/scaling.md comes.
+	ModelRatio float64 `json:"sustained_to_model_ratio"`
+	Agents     int     `json:"agents"`
+	Events     int     `json:"events"`
+	Rounds     int     `json:"rounds"`
+	Cores      int     `json:"cores"`
 
 	Copy      Ingest `json:"copy"`
 	Burst     Ingest `json:"burst"`
@@ -75,6 +78,11 @@ func (r *ingestRun) report(rounds []ingestRound) *IngestReport {
 	out.PostgresAckCPU, out.PostgresCPU, out.ClientCPU = out.Burst.PostgresCPU, out.Ruled.PostgresCPU, out.Burst.ClientCPU
 	out.AckP50, out.AckP99, out.RSS = out.Half.AckP50, out.Half.AckP99, out.Ruled.RSS
 	out.WALBytes, out.TotalWALBytes, out.DiskBytes = out.Burst.WALBytes, out.Ruled.WALBytes, out.Ruled.DiskBytes
+	out.ModelRatio = median(rounds, func(r *ingestRound) float64 {
+		i := &r.ruled
+		full := Sustained(Costs{AckCPU: i.AckCPU, ProjectCPU: i.ProjectCPU, PostgresCPU: i.PostgresCPU}, i.ClientCPU, out.Cores)
+		return i.EventsPerSecond / full
+	})
 	return out
 }
 
@@ -98,6 +106,7 @@ func (r *IngestReport) Print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%.1f ms\t%.1f ms\t%.0f\n", line.name, line.of.EventsPerSecond, line.to,
 			line.of.ClientCPU, line.of.AckCPU, line.of.ProjectCPU, line.of.PostgresCPU, line.of.WALBytes, line.of.DiskBytes, line.of.AckP50, line.of.AckP99, line.of.RSS)
 	}
+	fmt.Fprintf(t, "\nsustained with rules, to what these costs leave room for on %d cores: %.2f\n", r.Cores, r.ModelRatio)
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("printing report: %w", err)
 	}

@@ -205,7 +205,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
 		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(20*time.Second),
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), grpc.SharedWriteBuffer(true), experimental.BufferPool(pool),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	)

@@ -125,7 +125,7 @@ func (c *crew) dial(a *lightAgent) (*grpc.ClientConn, error) {
 	config := &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{a.certificate}}
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: a.source}}
 	conn, err := grpc.NewClient("passthrough:///"+c.address, grpc.WithTransportCredentials(credentials.NewTLS(config)),
-		grpc.WithReadBufferSize(lightBuffer), grpc.WithWriteBufferSize(lightBuffer), grpc.WithSharedWriteBuffer(true), grpc.WithDisableServiceConfig(),
+		grpc.WithReadBufferSize(lightBuffer), grpc.WithWriteBufferSize(lightBuffer), grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)

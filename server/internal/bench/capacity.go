@@ -24,7 +24,7 @@ func CostsOf(r *IngestReport) Costs {
 }
 
 // DefaultCosts are those of docs/scaling.md.
-var DefaultCosts = Costs{AckCPU: 1, ProjectCPU: 5, PostgresCPU: 10, WAL: 705, Disk: 690, BatchDisk: 82, StreamKiB: plannedStreamKiB}
+var DefaultCosts = Costs{AckCPU: 2, ProjectCPU: 16, PostgresCPU: 17, WAL: 705, Disk: 690, BatchDisk: 82, StreamKiB: plannedStreamKiB}
 
 // maxReport bounds a report that costs are read from, in bytes.
 const maxReport = 1 << 20
@@ -53,7 +53,7 @@ func ReadCosts(from io.Reader) (Costs, error) {
 }
 
 // plannedStreamKiB is what is planned for a connected agent.
-const plannedStreamKiB = 60
+const plannedStreamKiB = 64
 
 // Fleet is whom the capacity is for.
 type Fleet struct {

@@ -125,11 +125,22 @@ fuzz: ## Fuzz everything that parses; FUZZTIME=10m is shared out over all target
 	@deploy/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Measure speed on a Postgres that waits for the disk; ARGS='--help'
+bench: bench-tools ## Measure event logs read and hosts evaluated; ARGS='--help'
+	@exec bin/tools/assay-bench core $(ARGS)
+
+.PHONY: bench-ingest
+bench-ingest: bench-tools ## Measure the way in from agents to facts beside plain COPY; ARGS='--help'
+	@exec bin/tools/assay-bench ingest $(ARGS)
+
+.PHONY: bench-streams
+bench-streams: bench-tools ## Measure 10,000 connected agents and a restart of their server; ARGS='--help'
+	@exec bin/tools/assay-bench streams $(ARGS)
+
+.PHONY: bench-tools
+bench-tools:
 	@deploy/setup postgres
 	@mkdir -p bin/tools
-	@go build -o bin/tools/ ./server/cmd/assay-bench
-	@exec bin/tools/assay-bench $(ARGS)
+	@go build -o bin/tools/ ./server/cmd/assay-bench ./agent/cmd/assay-agent
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
@@ -145,8 +156,5 @@ bench-rules: ## Measure the rule engine beside another; needs ASSAY_TESTDATA; AR
 	@exec bin/tools/rule-bench $(ARGS)
 
 .PHONY: bench-verify
-bench-verify: ## Measure the verification of a ledger; ARGS='--events 10000000'
-	@deploy/setup postgres
-	@mkdir -p bin/tools
-	@go build -o bin/tools/ ./server/cmd/assay-bench
-	@exec bin/tools/assay-bench --verify --events 1000000 $(ARGS)
+bench-verify: bench-tools ## Measure the verification of a ledger; ARGS='--events 10000000'
+	@exec bin/tools/assay-bench verify $(ARGS)

@@ -31,6 +31,10 @@ type lane struct {
 	decoder *decoder
 	passes  []*passLane
 	days    map[time.Time]bool
+	// rooms hold what a step has decoded, and copies what further passes change of
+	// it. The next step writes them over.
+	rooms  [stepBatches]room
+	copies [][stepBatches][]Event
 }
 
 func newLane(r *Runner, number int16) (*lane, error) {
@@ -45,6 +49,7 @@ func newLane(r *Runner, number int16) (*lane, error) {
 			log: r.cfg.Logger.With("pass", pass.Name, "lane", number),
 		})
 	}
+	l.copies = make([][stepBatches][]Event, max(0, len(l.passes)-1))
 	return l, nil
 }
 
@@ -143,7 +148,7 @@ func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, 
 	portions, results := make([]portion, len(group)), make([]error, len(group))
 	for i := range group {
 		if portions[i] = read; i > 0 {
-			portions[i] = read.clone()
+			portions[i] = read.clone(&l.copies[i-1])
 		}
 	}
 	var wait sync.WaitGroup
@@ -187,11 +192,14 @@ type portion struct {
 }
 
 // clone copies what a pass changes: which events it takes, and their times.
-func (r portion) clone() portion {
+func (r portion) clone(into *[stepBatches][]Event) portion {
 	batches := make([]*Batch, len(r.batches))
 	for i, b := range r.batches {
 		mine := *b
-		mine.Events = slices.Clone(b.Events)
+		mine.Events = append(into[i][:0], b.Events...)
+		if len(b.Events) <= keptRoom {
+			into[i] = mine.Events
+		}
 		batches[i] = &mine
 	}
 	r.batches = batches
@@ -214,11 +222,11 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 	case n > 0:
 		r.watermark = stored[n-1].ReceivedAt
 	}
-	for _, s := range stored {
+	for i, s := range stored {
 		if s.Absence == postgres.Erased || s.Absence == postgres.Deleted {
 			continue // a leaf says so; there is nothing left to project
 		}
-		b, err := l.decoder.decode(Stored(s))
+		b, err := l.decoder.decodeInto(Stored(s), &l.rooms[i])
 		if err != nil {
 			r.bad = append(r.bad, postgres.Quarantined{Position: s.Position, Reason: clean(err.Error())})
 			continue
@@ -232,14 +240,21 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 	return r, nil
 }
 
-// ensureDay makes the partitions that rows received at t go to.
+// ensureDay makes the partitions that rows received at t go to, and those of the
+// next day before it comes, so that nobody waits for them at midnight.
 func (l *lane) ensureDay(ctx context.Context, t time.Time) error {
 	day := t.UTC().Truncate(24 * time.Hour)
 	if l.days[day] {
 		return nil
 	}
-	if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
-		return err
+	ahead := []time.Time{day}
+	if !day.Before(l.runner.cfg.Now().UTC().Truncate(24 * time.Hour)) {
+		ahead = append(ahead, day.AddDate(0, 0, 1))
+	}
+	for _, day := range ahead {
+		if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
+			return err
+		}
 	}
 	l.days[day] = true
 	return nil

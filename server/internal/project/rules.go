@@ -303,7 +303,7 @@ func matchedValues(fields []rule.MatchedField) []assay.MatchedValue {
 }
 
 func detectionOf(ev *Event, info *ruleInfo, set uint64) assay.Detection {
-	v := &ev.View
+	v := ev.View
 	return assay.Detection{
 		Host: ev.Host, Rule: info.id, Version: info.version, SetPosition: set, Ref: ev.Ref, Level: info.level,
 		ObservedAt: v.Time(), ReceivedAt: ev.ReceivedAt, BookedAt: ev.BookedAt, ClockFault: ev.ClockFault,

@@ -164,8 +164,9 @@ UINT32 StreamCallout(BOOLEAN v6); /* flow.c */
 BOOLEAN FlowAddresses(FLOW *flow, const WFP_VALUES *values, ULONG local, ULONG remote);
 
 /* guard.c */
-NTSTATUS GuardStart(PCUNICODE_STRING registry_path, BOOLEAN *passive);
+NTSTATUS GuardStart(PCUNICODE_STRING registry_path);
 VOID GuardHealthy(VOID);
+BOOLEAN Passive(VOID);
 BOOLEAN KeyIsOurs(PCUNICODE_STRING key);
 BOOLEAN PathIsOurs(const VOID *path, ULONG bytes); /* of the agent's own folders, as the filters name them */
 
@@ -178,17 +179,19 @@ NTSTATUS QueueInsert(PIRP irp);
 PIRP QueueTake(VOID);
 VOID QueueCancel(PFILE_OBJECT file);
 BOOLEAN QueueWaiting(VOID);
+ULONG64 QueueCancelled(VOID);
 
 /* worker.c */
+VOID WorkerPrepare(VOID);
 NTSTATUS WorkerStart(VOID);
 VOID WorkerStop(VOID);
 VOID WorkerWake(VOID);
 VOID WorkerVolumes(VOID);
+NTSTATUS SnapshotStatus(VOID);
 
 /* driver.c */
 extern const SOURCE *const sources[];
 #define SOURCE_COUNT 7u
 NTSTATUS SourceStatus(ULONG n);
-BOOLEAN Passive(VOID);
 VOID UnloadAllow(VOID);
 BOOLEAN UnloadAllowed(VOID);

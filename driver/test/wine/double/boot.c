@@ -208,16 +208,22 @@ static NTSTATUS NTAPI Dispatch(PDEVICE_OBJECT device, PIRP irp) {
 static NTSTATUS NTAPI Entry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Device\\AssayDouble");
     UNICODE_STRING link = RTL_CONSTANT_STRING(L"\\DosDevices\\AssayDouble");
+    NTSTATUS(NTAPI * create)(PDRIVER_OBJECT, ULONG, PUNICODE_STRING, DEVICE_TYPE, ULONG, BOOLEAN, PDEVICE_OBJECT *);
+    NTSTATUS(NTAPI * symlink)(PUNICODE_STRING, PUNICODE_STRING);
+    PVOID kernel = GetModuleHandleA("ntoskrnl.exe");
     PDEVICE_OBJECT device;
-    NTSTATUS status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &device);
+    NTSTATUS status;
 
     UNREFERENCED_PARAMETER(path);
+    create = (PVOID)GetProcAddress(kernel, "IoCreateDevice"); /* Wine's, not the doubled ones below */
+    symlink = (PVOID)GetProcAddress(kernel, "IoCreateSymbolicLink");
+    status = create(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &device);
     if (!NT_SUCCESS(status))
         return status;
     driver->MajorFunction[IRP_MJ_CREATE] = Dispatch;
     driver->MajorFunction[IRP_MJ_CLOSE] = Dispatch;
     driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Dispatch;
-    return IoCreateSymbolicLink(&link, &name);
+    return symlink(&link, &name);
 }
 
 /* What must be known before the driver's first call: HKLM\Software\AssayDouble. */

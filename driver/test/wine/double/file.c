@@ -40,11 +40,11 @@ static struct file *files[MAX_FILES];
 static KSPIN_LOCK file_lock;
 static volatile LONG firing, names;
 
-static void Lock(void) {
+static void Hold(void) {
     while (InterlockedExchange64((LONG64 *)&file_lock, 1) != 0)
         Sleep(0);
 }
-static void Unlock(void) { InterlockedExchange64((LONG64 *)&file_lock, 0); }
+static void Free(void) { InterlockedExchange64((LONG64 *)&file_lock, 0); }
 
 EXPORT NTSTATUS NTAPI FltRegisterFilter(PDRIVER_OBJECT driver, const FLT_REGISTRATION *registration, FLT_FILTER **out) {
     NTSTATUS status;
@@ -458,12 +458,12 @@ static NTSTATUS Open(struct double_command *c, ULONG n) {
         HeapFree(GetProcessHeap(), 0, file);
         return STATUS_SUCCESS;
     }
-    Lock();
+    Hold();
     for (i = 0; i < MAX_FILES && files[i] != NULL; i++)
         ;
     if (i < MAX_FILES)
         files[i] = file;
-    Unlock();
+    Free();
     return i < MAX_FILES ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
 
@@ -481,9 +481,9 @@ static NTSTATUS Close(struct double_command *c) {
     Through(c, file, &io, STATUS_SUCCESS, 0);
     if (file->context != NULL)
         FltReleaseContext(file->context + 1);
-    Lock();
+    Hold();
     files[slot] = NULL;
-    Unlock();
+    Free();
     HeapFree(GetProcessHeap(), 0, file);
     return STATUS_SUCCESS;
 }

@@ -30,11 +30,11 @@ static KSPIN_LOCK flow_lock;
 static volatile LONG firing;
 static UINT32 next_id = 100;
 
-static void Lock(void) {
+static void Hold(void) {
     while (InterlockedExchange64((LONG64 *)&flow_lock, 1) != 0)
         Sleep(0);
 }
-static void Unlock(void) { InterlockedExchange64((LONG64 *)&flow_lock, 0); }
+static void Free(void) { InterlockedExchange64((LONG64 *)&flow_lock, 0); }
 static BOOLEAN Same(const GUID *a, const GUID *b) { return RtlCompareMemory(a, b, sizeof *a) == sizeof *a; }
 
 EXPORT NTSTATUS NTAPI FwpsCalloutRegister2(PVOID device, const WFP_CALLOUT *callout, UINT32 *id) {
@@ -98,16 +98,16 @@ EXPORT NTSTATUS NTAPI FwpsFlowAssociateContext0(UINT64 flow, UINT16 layer, UINT3
         return status;
     if (context == 0 || CalloutOf(callout) == NULL)
         return STATUS_INVALID_PARAMETER;
-    Lock();
+    Hold();
     for (i = 0; i < MAX_FLOWS; i++)
         if (flows[i].used && flows[i].id == flow && flows[i].callout == callout) {
-            Unlock();
+            Free();
             return STATUS_OBJECT_NAME_EXISTS;
         }
     for (i = 0; i < MAX_FLOWS && flows[i].used; i++)
         ;
     if (i == MAX_FLOWS) {
-        Unlock();
+        Free();
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     flows[i].used = TRUE;
@@ -115,7 +115,7 @@ EXPORT NTSTATUS NTAPI FwpsFlowAssociateContext0(UINT64 flow, UINT16 layer, UINT3
     flows[i].layer = layer;
     flows[i].callout = callout;
     flows[i].context = context;
-    Unlock();
+    Free();
     InterlockedIncrement(&contexts);
     return STATUS_SUCCESS;
 }
@@ -126,17 +126,17 @@ static NTSTATUS Forget(UINT64 flow, UINT16 layer, UINT32 id) {
     UINT64 context;
     ULONG i, old;
 
-    Lock();
+    Hold();
     for (i = 0; i < MAX_FLOWS; i++)
         if (flows[i].used && flows[i].id == flow && flows[i].layer == layer && flows[i].callout == id)
             break;
     if (i == MAX_FLOWS) {
-        Unlock();
+        Free();
         return STATUS_UNSUCCESSFUL;
     }
     context = flows[i].context;
     flows[i].used = FALSE;
-    Unlock();
+    Free();
     InterlockedDecrement(&contexts);
     old = Context()->irql;
     RaiseTo(DISPATCH_LEVEL);
@@ -378,11 +378,11 @@ static UINT64 ContextOf(UINT64 flow, UINT32 callout) {
     UINT64 context = 0;
     ULONG i;
 
-    Lock();
+    Hold();
     for (i = 0; i < MAX_FLOWS; i++)
         if (flows[i].used && flows[i].id == flow && flows[i].callout == callout)
             context = flows[i].context;
-    Unlock();
+    Free();
     return context;
 }
 

@@ -22,23 +22,23 @@ static struct {
     PVOID context;
 } opens;
 
-static void Lock(void) {
+static void Hold(void) {
     while (InterlockedExchange64((LONG64 *)&process_lock, 1) != 0)
         Sleep(0);
 }
-static void Unlock(void) { InterlockedExchange64((LONG64 *)&process_lock, 0); }
+static void Free(void) { InterlockedExchange64((LONG64 *)&process_lock, 0); }
 
 DOUBLE_PROCESS *ProcessFind(ULONG pid) {
     DOUBLE_PROCESS *found = NULL;
     LONG i;
 
-    Lock();
+    Hold();
     for (i = process_count - 1; i >= 0; i--)
         if (processes[i]->pid == pid) {
             found = processes[i];
             break;
         }
-    Unlock();
+    Free();
     return found;
 }
 
@@ -52,26 +52,26 @@ DOUBLE_PROCESS *ProcessMake(ULONG pid) {
     p->pid = pid;
     p->created = 130000000000000000ll + pid;
     p->running = TRUE;
-    Lock();
+    Hold();
     i = process_count;
     if (i < (LONG)MAX_PROCESSES) {
         processes[i] = p;
         process_count++;
     }
-    Unlock();
+    Free();
     return p;
 }
 
 static void ProcessForget(DOUBLE_PROCESS *p) {
     LONG i;
 
-    Lock();
+    Hold();
     for (i = 0; i < process_count; i++)
         if (processes[i] == p) {
             processes[i] = processes[--process_count];
             break;
         }
-    Unlock();
+    Free();
 }
 
 static HANDLE Pid(ULONG64 pid) { return (HANDLE)(ULONG_PTR)pid; }
@@ -115,15 +115,15 @@ EXPORT LONG_PTR FASTCALL ObfDereferenceObject(PVOID object) {
     static LONG_PTR(FASTCALL * real)(PVOID);
     LONG i;
 
-    Lock();
+    Hold();
     for (i = 0; i < process_count; i++)
         if (processes[i] == object) {
             processes[i]->references--;
-            Unlock();
+            Free();
             InterlockedDecrement(&contexts);
             return 1;
         }
-    Unlock();
+    Free();
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "ObfDereferenceObject");
     return real(object);
@@ -204,10 +204,10 @@ EXPORT NTSTATUS NTAPI ZwQuerySystemInformation(ULONG class, PVOID out, ULONG siz
     RequireIrql(PASSIVE_LEVEL, "ZwQuerySystemInformation");
     if (class != SYSTEM_PROCESS_INFORMATION_CLASS)
         return STATUS_INVALID_INFO_CLASS;
-    Lock();
+    Hold();
     *needed = (ULONG)process_count * entry;
     if (size < *needed) {
-        Unlock();
+        Free();
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     for (i = 0; i < process_count; i++) {
@@ -224,7 +224,7 @@ EXPORT NTSTATUS NTAPI ZwQuerySystemInformation(ULONG class, PVOID out, ULONG siz
         last = p;
         at += entry;
     }
-    Unlock();
+    Free();
     if (last != NULL)
         last->next = 0;
     return last == NULL ? STATUS_NO_MORE_ENTRIES : STATUS_SUCCESS;

@@ -201,7 +201,7 @@ static NTSTATUS NTAPI Dispatch(PDEVICE_OBJECT device, PIRP irp) {
             irp->IoStatus.Information = sizeof *c;
         }
     }
-    IoCompleteRequest(irp, IO_NO_INCREMENT);
+    Complete(irp, IO_NO_INCREMENT);
     return irp->IoStatus.Status;
 }
 

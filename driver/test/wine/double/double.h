@@ -67,6 +67,7 @@ void RaiseTo(ULONG irql);                        /* and the driver's paged code 
 void GateEnter(void);                            /* single-threaded while verifying */
 void GateLeave(void);
 BOOLEAN Verifying(void);
+VOID Complete(PIRP irp, CCHAR boost);
 extern volatile LONG violations;
 const char *ViolationText(ULONG n);
 

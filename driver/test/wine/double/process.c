@@ -93,7 +93,6 @@ EXPORT HANDLE NTAPI PsGetCurrentThreadId(void) { return Pid(Context()->tid != 0 
 EXPORT PEPROCESS NTAPI IoGetCurrentProcess(void) {
     return (PEPROCESS)ProcessMake((ULONG)(ULONG_PTR)PsGetCurrentProcessId());
 }
-EXPORT PEPROCESS NTAPI PsGetCurrentProcess(void) { return IoGetCurrentProcess(); }
 EXPORT HANDLE NTAPI PsGetProcessId(PEPROCESS process) { return Pid(((DOUBLE_PROCESS *)process)->pid); }
 EXPORT LONGLONG NTAPI PsGetProcessCreateTimeQuadPart(PEPROCESS process) { return ((DOUBLE_PROCESS *)process)->created; }
 NTSTATUS NTAPI DoubleProcessExitStatus(PEPROCESS process) { return ((DOUBLE_PROCESS *)process)->exit_status; }
@@ -174,8 +173,8 @@ EXPORT NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN token, TOKEN_INFORMA
         sid->Revision = 1;
         sid->SubAuthorityCount = 5;
         sid->IdentifierAuthority.Value[5] = 5;
-        RtlCopyMemory(sid->SubAuthority, authority, sizeof authority);
-        sid->SubAuthority[4] = p->pid;
+        RtlCopyMemory((PVOID)sid->SubAuthority, authority, sizeof authority);
+        RtlCopyMemory((UCHAR *)sid + 8 + sizeof authority, &p->pid, sizeof p->pid); /* the fifth, past what SID declares */
         *out = user;
         return STATUS_SUCCESS;
     }

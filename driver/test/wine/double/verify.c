@@ -7,6 +7,8 @@
  */
 #include "double.h"
 
+#include <ntimage.h>
+
 #define MAX_VIOLATIONS 64u
 
 volatile LONG violations;
@@ -103,7 +105,7 @@ static LONG NTAPI OnFault(PVOID pointers) {
     char *where = (char *)at->ContextRecord->Rip;
     IMAGE_NT_HEADERS64 *nt;
 
-    if (at->ExceptionRecord->ExceptionCode != (DWORD)STATUS_ACCESS_VIOLATION || image == NULL)
+    if (at->ExceptionRecord->ExceptionCode != (NTSTATUS)STATUS_ACCESS_VIOLATION || image == NULL)
         return 0;
     nt = (IMAGE_NT_HEADERS64 *)(image + ((IMAGE_DOS_HEADER *)image)->e_lfanew);
     if (where < image || where >= image + nt->OptionalHeader.SizeOfImage || Context()->irql < DISPATCH_LEVEL)
@@ -255,12 +257,16 @@ EXPORT NTSTATUS NTAPI KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, K
     return status;
 }
 
-EXPORT VOID NTAPI IofCompleteRequest(PIRP irp, CCHAR boost) {
+VOID Complete(PIRP irp, CCHAR boost) {
     static VOID(NTAPI * real)(PIRP, CCHAR);
 
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoCompleteRequest");
+    real(irp, boost);
+}
+
+EXPORT VOID NTAPI IofCompleteRequest(PIRP irp, CCHAR boost) {
     if (Context()->locks != 0)
         Violation("request completed with a spin lock held", "IofCompleteRequest");
-    real(irp, boost);
+    Complete(irp, boost);
 }

@@ -30,7 +30,7 @@
 #define ASSAY_IOCTL_DESCRIBE ASSAY_CTL(0x800u, 0u, 1u)  /* out: assay_description */
 #define ASSAY_IOCTL_READ ASSAY_CTL(0x801u, 2u, 3u)      /* in: assay_read; out: assay_batch, records */
 #define ASSAY_IOCTL_FILTERS ASSAY_CTL(0x802u, 0u, 2u)   /* in: assay_filters */
-#define ASSAY_IOCTL_HEALTHY ASSAY_CTL(0x803u, 0u, 2u)   /* in: assay_request */
+#define ASSAY_IOCTL_HEALTHY ASSAY_CTL(0x803u, 0u, 2u)   /* in: assay_request; said at least once a minute; after five, the boot guard forgets its starts */
 #define ASSAY_IOCTL_UNLOAD ASSAY_CTL(0x804u, 0u, 2u)    /* in: assay_request; the next unload is allowed */
 
 /* Each class has a ring of its own, so that a storm in one cannot blind another. */

@@ -33,50 +33,68 @@ static NTSTATUS NTAPI OnCleanup(PDEVICE_OBJECT object, PIRP irp) {
     return Done(irp, STATUS_SUCCESS, 0);
 }
 
-static VOID PAGED Refused(VOID) {
+static VOID PAGED Refused(NTSTATUS status) {
     EVENT event;
 
     EventActor(&event, EVENT_TAMPER);
-    event.number[0] = TAMPER_DEVICE;
+    event.number[0] = ASSAY_TAMPER_CONFIGURATION_REFUSED;
+    event.number[4] = (ULONG64)(LONG64)status;
     Record(&event);
 }
 
 static NTSTATUS PAGED Describe(PIRP irp, ULONG room) {
-    struct wire_describe *out = irp->AssociatedIrp.SystemBuffer;
+    struct assay_description *out = irp->AssociatedIrp.SystemBuffer;
     ULONG i;
 
     if (room < sizeof *out)
         return Done(irp, STATUS_BUFFER_TOO_SMALL, 0);
     RtlZeroMemory(out, sizeof *out);
-    out->magic = WIRE_MAGIC;
-    out->version = WIRE_VERSION;
+    out->magic = ASSAY_MAGIC;
+    out->version = ASSAY_ABI_VERSION;
+    out->driver_version = DRIVER_VERSION;
+    out->why = GuardWhy();
+    out->starts = GuardStarts();
     out->boot = BootTime();
     out->load = LoadTime();
     out->passive = Passive();
     out->unload_allowed = UnloadAllowed();
-    for (i = 0; i < SOURCE_COUNT; i++)
-        out->source[i] = SourceStatus(i);
+    for (i = 0; i < ASSAY_SOURCES; i++)
+        out->source[i].status = SourceStatus(i);
     out->snapshot = SnapshotStatus();
-    out->cancelled = QueueCancelled();
     FilterCounts(out);
-    RecordCounts(out->counts);
+    RecordCounts(out);
     return Done(irp, STATUS_SUCCESS, sizeof *out);
 }
 
 static NTSTATUS PAGED Filter(PIRP irp, ULONG bytes) {
     NTSTATUS status = FilterSet(irp->AssociatedIrp.SystemBuffer, bytes);
 
-    if (status == STATUS_INVALID_PARAMETER)
-        Refused();
+    if (!NT_SUCCESS(status) && status != STATUS_DEVICE_BUSY)
+        Refused(status);
     return Done(irp, status, 0);
 }
 
+/* A request that names the load it is meant for: one that was made for another is refused. */
+static NTSTATUS PAGED Ask(PIRP irp, ULONG in, VOID (*does)(VOID)) {
+    const struct assay_request *request = irp->AssociatedIrp.SystemBuffer;
+
+    if (in != sizeof *request)
+        return Done(irp, STATUS_INVALID_PARAMETER, 0);
+    if (request->version != ASSAY_ABI_VERSION)
+        return Done(irp, STATUS_REVISION_MISMATCH, 0);
+    if (request->reserved != 0 || request->load != LoadTime())
+        return Done(irp, STATUS_INVALID_PARAMETER, 0);
+    does();
+    return Done(irp, STATUS_SUCCESS, 0);
+}
+
 static NTSTATUS Read(PIRP irp, PFILE_OBJECT file, ULONG in, ULONG out) {
-    const struct wire_read *read = irp->AssociatedIrp.SystemBuffer;
+    const struct assay_read *read = irp->AssociatedIrp.SystemBuffer;
     NTSTATUS status;
 
-    if (in != sizeof *read || read->version != WIRE_VERSION || read->resume > 1 || out < WIRE_READ_LEAST || out > WIRE_READ_MOST ||
-        irp->MdlAddress == NULL)
+    if (in == sizeof *read && read->version != ASSAY_ABI_VERSION)
+        return Done(irp, STATUS_REVISION_MISMATCH, 0);
+    if (in != sizeof *read || read->resume > 1 || out < ASSAY_READ_LEAST || out > ASSAY_READ_MOST || irp->MdlAddress == NULL)
         return Done(irp, STATUS_INVALID_PARAMETER, 0);
     InterlockedExchangePointer((PVOID volatile *)&reader, file);
     AgentSet((ULONG)(ULONG_PTR)PsGetCurrentProcessId());
@@ -95,15 +113,16 @@ static NTSTATUS NTAPI OnControl(PDEVICE_OBJECT object, PIRP irp) {
 
     UNREFERENCED_PARAMETER(object);
     switch (at->Parameters.DeviceIoControl.IoControlCode) {
-    case WIRE_IOCTL_DESCRIBE:
+    case ASSAY_IOCTL_DESCRIBE:
         return Describe(irp, out);
-    case WIRE_IOCTL_READ:
+    case ASSAY_IOCTL_READ:
         return Read(irp, at->FileObject, in, out);
-    case WIRE_IOCTL_FILTER:
+    case ASSAY_IOCTL_FILTERS:
         return Filter(irp, in);
-    case WIRE_IOCTL_ALLOW_UNLOAD:
-        UnloadAllow();
-        return Done(irp, STATUS_SUCCESS, 0);
+    case ASSAY_IOCTL_HEALTHY:
+        return Ask(irp, in, GuardHealthy);
+    case ASSAY_IOCTL_UNLOAD:
+        return Ask(irp, in, UnloadAllow);
     default:
         return Done(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     }

@@ -17,7 +17,12 @@ static struct {
 const SOURCE *const sources[SOURCE_COUNT] = {&process_source, &image_source, &thread_source, &open_source,
                                              &key_source,     &file_source,  &flow_source};
 
-NTSTATUS SourceStatus(ULONG n) { return driver.status[n]; }
+/* Volumes are the file filter's, payloads the flow callouts': they run when those do. */
+NTSTATUS SourceStatus(ULONG source) {
+    static const UCHAR at[ASSAY_SOURCES] = {0, 1, 2, 3, 4, 5, 5, 6, 6};
+
+    return driver.status[at[source]];
+}
 BOOLEAN UnloadAllowed(VOID) { return driver.unload_allowed != 0; }
 
 static VOID PAGED StopSources(VOID) {
@@ -57,6 +62,16 @@ static VOID INITIAL StartSources(VOID) {
         driver.status[n] = Passive() ? STATUS_PENDING : sources[n]->start();
 }
 
+static VOID INITIAL Tell(VOID) {
+    EVENT event;
+
+    EventActor(&event, EVENT_STARTED);
+    event.number[0] = Passive();
+    event.number[1] = GuardWhy();
+    event.number[2] = GuardStarts();
+    Record(&event);
+}
+
 NTSTATUS NTAPI INITIAL DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING registry_path) {
     NTSTATUS status;
     ULONG n;
@@ -81,6 +96,7 @@ NTSTATUS NTAPI INITIAL DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING regist
         goto sources;
     /* The filter manager gave the driver an unload routine; without ours, nobody may unload it. */
     object->DriverUnload = NULL;
+    Tell();
     return STATUS_SUCCESS;
 
 sources:

@@ -9,10 +9,12 @@
  */
 #pragma once
 
+#include "../abi.h"
 #include "../nt/flt.h"
 #include "../nt/wfp.h"
 
 #define POOL_TAG 'yssA' /* Assy in a pool listing */
+#define DRIVER_VERSION 0x00010000u
 #define DEVICE_NAME L"\\Device\\Assay"
 #define DEVICE_LINK L"\\DosDevices\\Assay"
 #define KEY_ALTITUDE L"385171.5" /* of our own range once assigned: docs/driver.md */
@@ -36,22 +38,25 @@ NTSTATUS AccessRestrict(PDEVICE_OBJECT device);
 
 /* record.c: one thing that happened, before it has a number. Texts and data stay the caller's. */
 typedef enum {
+    EVENT_STARTED,         /* number: passive, why, starts */
     EVENT_PROCESS_STARTED, /* number: pid, created, parent, creator pid, creator tid, session; text: image, command line; data: SID */
     EVENT_PROCESS_FOUND,   /* the same, for one that ran before us */
     EVENT_PROCESS_EXITED,  /* number: pid, created, exit status */
     EVENT_IMAGE,           /* number: pid, created, base, size, properties; text: path */
     EVENT_THREAD_REMOTE,   /* number: target pid, target created, thread */
-    EVENT_PROCESS_OPENED,  /* number: target pid, target created, access, 1 when duplicated */
+    EVENT_PROCESS_OPENED,  /* number: target pid, created, access, 1 when duplicated, original access, source pid */
     EVENT_KEY_SET,         /* number: type, size; text: key, value; data */
     EVENT_KEY_VALUE_DELETED,
     EVENT_KEY_DELETED,
     EVENT_KEY_CREATED,
     EVENT_KEY_RENAMED,     /* text: old name, new name */
-    EVENT_FILE_CREATED,    /* number: what happened (FILE_CREATED ...), access; text: path */
-    EVENT_FILE_WRITTEN,    /* number: ways (FILE_WAY_*), bytes; text: path */
-    EVENT_FILE_RENAMED,    /* number: flags (FILE_NAME_*); text: path, new name as asked for */
+    EVENT_FILE_CREATED,    /* number, of all files: holes, route, disposition, access; text: path, new name as asked for */
+    EVENT_FILE_STREAM,
+    EVENT_FILE_WRITTEN,
+    EVENT_FILE_MAPPED,
+    EVENT_FILE_RENAMED,
     EVENT_FILE_LINKED,
-    EVENT_FILE_DELETED,    /* number: ways; text: path */
+    EVENT_FILE_DELETED,
     EVENT_VOLUME_ARRIVED,  /* number: bus type, characteristics, file system, removable; text: device, GUID name */
     EVENT_VOLUME_LEFT,     /* text: device */
     EVENT_CONNECT,         /* the flow; number: flow handle, endpoint */
@@ -61,17 +66,9 @@ typedef enum {
     EVENT_FLOW_ENDED,
     EVENT_PAYLOAD,         /* number: flow, endpoint, offset, 1 when received, total size; data */
     EVENT_DATAGRAM,
-    EVENT_TAMPER,          /* number: TAMPER_*, target pid or 0, access; text: what was touched */
+    EVENT_TAMPER,          /* number: assay_tampering, target pid or 0, access, target created, status; text: what was touched */
     EVENT_KINDS,
 } EVENT_KIND;
-
-typedef enum {
-    TAMPER_PROCESS = 1, /* our process opened with rights to harm it */
-    TAMPER_FILE,        /* a file of ours written, renamed or deleted by another */
-    TAMPER_KEY,         /* our service's key changed by another */
-    TAMPER_UNLOAD,      /* an unload that was refused */
-    TAMPER_DEVICE,      /* a configuration that was refused */
-} TAMPER;
 
 typedef struct {
     const VOID *at;
@@ -101,6 +98,10 @@ typedef struct {
 } EVENT;
 
 VOID EventActor(EVENT *event, EVENT_KIND kind); /* the running process and thread */
+/* Of the agent's own files and keys, as the filters name them. */
+BOOLEAN PathIsOurs(EVENT_KIND kind, const VOID *path, ULONG bytes);
+BOOLEAN KeyIsOurs(EVENT_KIND kind, PCUNICODE_STRING key);
+BOOLEAN KindWanted(ULONG kind); /* filter.c */
 BOOLEAN Wanted(EVENT_KIND kind);                /* by the filters in force, without a look at texts */
 VOID Record(const EVENT *event);                /* at DISPATCH_LEVEL and below, when texts are there */
 VOID RecordBlind(EVENT_KIND kind);               /* something happened that could not be described: a counted gap */
@@ -167,8 +168,8 @@ BOOLEAN FlowAddresses(FLOW *flow, const WFP_VALUES *values, ULONG local, ULONG r
 NTSTATUS GuardStart(PCUNICODE_STRING registry_path);
 VOID GuardHealthy(VOID);
 BOOLEAN Passive(VOID);
-BOOLEAN KeyIsOurs(PCUNICODE_STRING key);
-BOOLEAN PathIsOurs(const VOID *path, ULONG bytes); /* of the agent's own folders, as the filters name them */
+ULONG GuardStarts(VOID);
+ULONG GuardWhy(VOID);
 
 /* queue.c and device.c */
 NTSTATUS DeviceStart(PDRIVER_OBJECT object);
@@ -179,7 +180,6 @@ NTSTATUS QueueInsert(PIRP irp);
 PIRP QueueTake(VOID);
 VOID QueueCancel(PFILE_OBJECT file);
 BOOLEAN QueueWaiting(VOID);
-ULONG64 QueueCancelled(VOID);
 
 /* worker.c */
 VOID WorkerPrepare(VOID);

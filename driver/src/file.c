@@ -9,25 +9,17 @@
 
 #define PATH_BYTES 2048u /* of a path, at most; longer ones are cut and say so */
 
-/* How a file was changed or deleted: FILE_WAY_* of the records. */
+/* What was done through a handle so far. */
 #define WAY_WRITE 0x01u
-#define WAY_TRUNCATE 0x02u
 #define WAY_MAPPED 0x04u
-#define WAY_CONTROL 0x08u
 #define WAY_DISPOSITION 0x10u
 #define WAY_DISPOSITION_EX 0x20u
 #define WAY_ON_CLOSE 0x40u
-#define WAYS_OF_CHANGE (WAY_WRITE | WAY_TRUNCATE | WAY_MAPPED | WAY_CONTROL)
 #define WAYS_OF_DELETE (WAY_DISPOSITION | WAY_DISPOSITION_EX | WAY_ON_CLOSE)
-
-#define NAME_REPLACES 1u
-#define NAME_HAS_ROOT 2u
-#define NAME_CUT 4u
 
 typedef struct {
     volatile LONG ways;
-    volatile LONG64 bytes;
-    ULONG path_whole; /* bytes that the path really has */
+    BOOLEAN opened_name; /* the name as opened, not normalised */
     ULONG path_bytes;
     WCHAR path[PATH_BYTES / sizeof(WCHAR)];
 } HANDLE_CONTEXT;
@@ -64,29 +56,53 @@ static FLT_PREOP NTAPI PreCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJE
 }
 
 /* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
-static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, ULONG ways) {
+static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ULONG ways) {
     HANDLE_CONTEXT *handle;
 
     if (!NT_SUCCESS(FltAllocateContext(filter, FLT_STREAMHANDLE_CONTEXT, sizeof *handle, NonPagedPoolNx, (PVOID *)&handle)))
         return;
     RtlZeroMemory(handle, sizeof *handle);
     handle->ways = (LONG)ways;
-    handle->path_whole = name->name.Length;
+    handle->opened_name = opened;
     handle->path_bytes = name->name.Length < PATH_BYTES ? name->name.Length : PATH_BYTES;
     RtlCopyMemory(handle->path, name->name.Buffer, handle->path_bytes);
     FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
     FltReleaseContext(handle);
 }
 
-static VOID Tamper(FLT_CALLBACK_DATA *data, TEXT path) {
+static VOID Tamper(FLT_CALLBACK_DATA *data, EVENT_KIND kind, TEXT path) {
     EVENT event;
 
-    if (!PathIsOurs(path.at, path.bytes))
+    if (!PathIsOurs(kind, path.at, path.bytes))
         return;
     Actor(&event, EVENT_TAMPER, data);
-    event.number[0] = TAMPER_FILE;
+    event.number[0] = ASSAY_TAMPER_FILE;
     event.text[0] = path;
     Record(&event);
+}
+
+/* A name that holds a colon behind its last backslash is a stream's. */
+static BOOLEAN IsStream(PCUNICODE_STRING name) {
+    ULONG i = name->Length / sizeof(WCHAR);
+
+    while (i > 0 && name->Buffer[i - 1] != '\\')
+        if (name->Buffer[--i] == ':')
+            return TRUE;
+    return FALSE;
+}
+
+static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ACCESS_MASK access) {
+    ULONG happened = (ULONG)data->status.Information;
+    EVENT event;
+
+    Actor(&event, IsStream(&name->name) ? EVENT_FILE_STREAM : EVENT_FILE_CREATED, data);
+    event.number[0] = opened ? ASSAY_HOLE_NAME_OPENED : 0;
+    event.number[2] = happened;
+    event.number[3] = access;
+    event.text[0] = TextOf(&name->name);
+    Record(&event);
+    if (happened != FILE_CREATED)
+        Tamper(data, EVENT_FILE_CREATED, event.text[0]);
 }
 
 static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
@@ -95,31 +111,26 @@ static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OB
     ULONG happened = (ULONG)data->status.Information;
     ACCESS_MASK access = data->io->parameters.create.security->DesiredAccess;
     BOOLEAN made = happened == FILE_CREATED || happened == FILE_OVERWRITTEN || happened == FILE_SUPERSEDED;
+    BOOLEAN on_close = (options & FILE_DELETE_ON_CLOSE) != 0, opened = FALSE;
     FLT_FILE_NAME_INFORMATION *name;
-    EVENT event;
 
     UNREFERENCED_PARAMETER(context);
     if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || !NT_SUCCESS(data->status.Status) ||
         data->status.Status == STATUS_REPARSE)
         return FLT_POSTOP_FINISHED;
-    if (!made && (access & changes) == 0 && (options & FILE_DELETE_ON_CLOSE) == 0)
+    if (!made && (access & changes) == 0 && !on_close)
         return FLT_POSTOP_FINISHED;
-    if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_NORMALIZED_DEFAULT, &name)) &&
-        !NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &name))) {
-        RecordBlind(EVENT_FILE_CREATED);
-        return FLT_POSTOP_FINISHED;
+    if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_NORMALIZED_DEFAULT, &name))) {
+        opened = TRUE;
+        if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &name))) {
+            RecordBlind(EVENT_FILE_CREATED);
+            return FLT_POSTOP_FINISHED;
+        }
     }
-    if ((access & changes) != 0 || (options & FILE_DELETE_ON_CLOSE) != 0)
-        Remember(objects, name, (options & FILE_DELETE_ON_CLOSE) != 0 ? WAY_ON_CLOSE : 0);
-    if (made) {
-        Actor(&event, EVENT_FILE_CREATED, data);
-        event.number[0] = happened;
-        event.number[1] = access;
-        event.text[0] = TextOf(&name->name);
-        Record(&event);
-        if (happened != FILE_CREATED)
-            Tamper(data, event.text[0]);
-    }
+    if ((access & changes) != 0 || on_close)
+        Remember(objects, name, opened, on_close ? WAY_ON_CLOSE : 0);
+    if (made)
+        Made(data, name, opened, access);
     FltReleaseFileNameInformation(name);
     return FLT_POSTOP_FINISHED;
 }
@@ -130,20 +141,32 @@ static HANDLE_CONTEXT *HandleOf(const FLT_RELATED_OBJECTS *objects) {
     return NT_SUCCESS(FltGetStreamHandleContext(objects->instance, objects->file, (PVOID *)&handle)) ? handle : NULL;
 }
 
-static VOID Mark(const FLT_RELATED_OBJECTS *objects, ULONG way, ULONG64 bytes) {
+static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, EVENT_KIND kind, ULONG holes, ULONG route) {
+    EVENT event;
+
+    Actor(&event, kind, data);
+    event.number[0] = holes | (handle->opened_name ? ASSAY_HOLE_NAME_OPENED : 0);
+    event.number[1] = route;
+    event.text[0].at = handle->path;
+    event.text[0].bytes = handle->path_bytes;
+    Record(&event);
+    Tamper(data, kind, event.text[0]);
+}
+
+/* The first change of its way through a handle is told; the others only cost this. */
+static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, EVENT_KIND kind, ULONG holes) {
     HANDLE_CONTEXT *handle = HandleOf(objects);
 
     if (handle == NULL)
         return;
-    InterlockedOr(&handle->ways, (LONG)way);
-    if (bytes != 0)
-        InterlockedExchangeAdd64(&handle->bytes, (LONG64)bytes);
+    if ((InterlockedOr(&handle->ways, (LONG)way) & (LONG)way) == 0)
+        Told(data, handle, kind, holes, ASSAY_ROUTE_NONE);
     FltReleaseContext(handle);
 }
 
 static FLT_PREOP NTAPI PreWrite(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
     UNREFERENCED_PARAMETER(context);
-    Mark(objects, WAY_WRITE, data->io->parameters.write.bytes);
+    Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, 0);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -155,7 +178,7 @@ static FLT_PREOP NTAPI PreSection(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJ
     writable &= ~(PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY); /* copies never reach the file */
     if (data->io->parameters.section.type == FLT_SYNC_TYPE_CREATE_SECTION &&
         (data->io->parameters.section.protection & writable) != 0)
-        Mark(objects, WAY_MAPPED, 0);
+        Mark(data, objects, WAY_MAPPED, EVENT_FILE_MAPPED, ASSAY_HOLE_MAPPED_WRITE);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -165,7 +188,7 @@ static FLT_PREOP NTAPI PreControl(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJ
     UNREFERENCED_PARAMETER(context);
     if (code == NT_FSCTL_SET_ZERO_DATA || code == NT_FSCTL_DUPLICATE_EXTENTS || code == NT_FSCTL_DUPLICATE_EXTENTS_EX ||
         code == NT_FSCTL_OFFLOAD_WRITE)
-        Mark(objects, WAY_CONTROL, 0);
+        Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, ASSAY_HOLE_BLOCK_CLONE);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -197,15 +220,16 @@ static VOID Renamed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class
     if (change == NULL || room < head || change->name_bytes > room - head)
         return;
     Actor(&event, class == NT_FILE_RENAME || class == NT_FILE_RENAME_EX ? EVENT_FILE_RENAMED : EVENT_FILE_LINKED, data);
-    event.number[0] = (ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0) ? NAME_REPLACES : 0;
-    if (change->root != NULL)
-        event.number[0] |= NAME_HAS_ROOT;
+    if (ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0) {
+        event.number[0] = ASSAY_HOLE_RENAME_OVER; /* what stood there is gone, and its own record is not made */
+        event.number[1] = ASSAY_ROUTE_RENAME_OVER;
+    }
     event.text[0].at = handle->path;
     event.text[0].bytes = handle->path_bytes;
     event.text[1].at = change->name;
     event.text[1].bytes = change->name_bytes;
     Record(&event);
-    Tamper(data, event.text[0]);
+    Tamper(data, event.kind, event.text[0]);
 }
 
 static VOID Disposed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
@@ -246,7 +270,8 @@ static FLT_POSTOP NTAPI PostSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJEC
         break;
     case NT_FILE_END_OF_FILE:
     case NT_FILE_ALLOCATION:
-        InterlockedOr(&handle->ways, WAY_TRUNCATE);
+        if ((InterlockedOr(&handle->ways, WAY_WRITE) & (LONG)WAY_WRITE) == 0)
+            Told(data, handle, EVENT_FILE_WRITTEN, 0, ASSAY_ROUTE_NONE);
         break;
     default:
         Renamed(data, handle, class);
@@ -266,19 +291,13 @@ static FLT_PREOP NTAPI PreCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJ
         return FLT_PREOP_NO_CALLBACK;
     ways = handle->ways;
     FltReleaseContext(handle);
-    return (ways & (LONG)(WAYS_OF_CHANGE | WAYS_OF_DELETE)) == 0 ? FLT_PREOP_NO_CALLBACK : FLT_PREOP_SYNCHRONIZE;
+    return (ways & (LONG)WAYS_OF_DELETE) == 0 ? FLT_PREOP_NO_CALLBACK : FLT_PREOP_SYNCHRONIZE;
 }
 
-static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, EVENT_KIND kind, ULONG ways) {
-    EVENT event;
-
-    Actor(&event, kind, data);
-    event.number[0] = ways;
-    event.number[1] = (ULONG64)handle->bytes;
-    event.text[0].at = handle->path;
-    event.text[0].bytes = handle->path_bytes;
-    Record(&event);
-    Tamper(data, event.text[0]);
+static ULONG RouteOf(ULONG ways) {
+    if ((ways & WAY_DISPOSITION_EX) != 0)
+        return ASSAY_ROUTE_DISPOSITION_EX;
+    return (ways & WAY_DISPOSITION) != 0 ? ASSAY_ROUTE_DISPOSITION : ASSAY_ROUTE_ON_CLOSE;
 }
 
 static FLT_POSTOP NTAPI PostCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
@@ -293,13 +312,11 @@ static FLT_POSTOP NTAPI PostCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_O
     if (handle == NULL)
         return FLT_POSTOP_FINISHED;
     ways = (ULONG)handle->ways;
-    if ((ways & WAYS_OF_CHANGE) != 0)
-        Told(data, handle, EVENT_FILE_WRITTEN, ways & WAYS_OF_CHANGE);
     /* Asked to be deleted is not deleted: another handle may keep it, or undo it. The file system knows. */
     if ((ways & WAYS_OF_DELETE) != 0 &&
         FltQueryInformationFile(objects->instance, objects->file, &standard, sizeof standard, FileStandardInformation, NULL) ==
             STATUS_FILE_DELETED)
-        Told(data, handle, EVENT_FILE_DELETED, ways & WAYS_OF_DELETE);
+        Told(data, handle, EVENT_FILE_DELETED, 0, RouteOf(ways));
     FltReleaseContext(handle);
     return FLT_POSTOP_FINISHED;
 }
@@ -311,7 +328,7 @@ static NTSTATUS NTAPI PAGED Unload(ULONG flags) {
     if (UnloadAllowed())
         return STATUS_SUCCESS;
     EventActor(&event, EVENT_TAMPER);
-    event.number[0] = TAMPER_UNLOAD;
+    event.number[0] = ASSAY_TAMPER_UNLOAD_REFUSED;
     event.number[2] = flags;
     Record(&event);
     return FLT_STATUS_DO_NOT_DETACH;

@@ -13,9 +13,13 @@ static struct {
     WCHAR path[PATH_CHARS];
     UNICODE_STRING key;
     BOOLEAN passive;
+    ULONG starts;
+    ULONG why;
 } guard;
 
 BOOLEAN Passive(VOID) { return guard.passive; }
+ULONG GuardStarts(VOID) { return guard.starts; }
+ULONG GuardWhy(VOID) { return guard.why; }
 
 static NTSTATUS PAGED Open(HANDLE *key) {
     OBJECT_ATTRIBUTES attributes;
@@ -58,6 +62,7 @@ NTSTATUS PAGED GuardStart(PCUNICODE_STRING registry_path) {
     guard.key.Length = registry_path->Length;
     guard.key.MaximumLength = sizeof guard.path;
     guard.passive = TRUE;
+    guard.why = ASSAY_WHY_GUARD_UNREADABLE;
     status = Open(&key);
     if (!NT_SUCCESS(status))
         return status;
@@ -65,7 +70,10 @@ NTSTATUS PAGED GuardStart(PCUNICODE_STRING registry_path) {
     if (starts < STARTS_LIMIT)
         status = Set(key, &name, starts + 1);
     ZwClose(key);
+    guard.starts = starts + 1;
     guard.passive = !NT_SUCCESS(status) || starts >= STARTS_LIMIT;
+    if (NT_SUCCESS(status))
+        guard.why = guard.passive ? ASSAY_WHY_STARTS : ASSAY_WHY_NONE;
     return status;
 }
 

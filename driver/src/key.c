@@ -23,10 +23,10 @@ static VOID PAGED Tell(EVENT *event, PCUNICODE_STRING key) {
     event->text[0] = TextOf(key);
     if (Wanted(event->kind))
         Record(event);
-    if (!KeyIsOurs(key))
+    if (!KeyIsOurs(event->kind, key))
         return;
     EventActor(&tamper, EVENT_TAMPER);
-    tamper.number[0] = TAMPER_KEY;
+    tamper.number[0] = ASSAY_TAMPER_KEY;
     tamper.text[0] = TextOf(key);
     Record(&tamper);
 }

@@ -17,15 +17,18 @@ static OB_PREOP_CALLBACK_STATUS NTAPI PAGED OnOpen(PVOID context, POB_PRE_OPERAT
     BOOLEAN duplicate = info->Operation == OB_OPERATION_HANDLE_DUPLICATE;
     BOOLEAN agent = pid == AgentPid() && pid != 0;
     PROCESS target = {0, 0, 0};
-    ACCESS_MASK access;
+    ACCESS_MASK access, original;
     EVENT event;
 
     UNREFERENCED_PARAMETER(context);
     if (info->KernelHandle)
         return OB_PREOP_SUCCESS;
-    access = duplicate ? info->Parameters->DuplicateHandleInformation.OriginalDesiredAccess
-                       : info->Parameters->CreateHandleInformation.OriginalDesiredAccess;
-    if ((access & ((agent ? ACCESS_THAT_HARMS : ACCESS_OF_INTEREST) | ACCESS_ALL)) == 0)
+    /* What was asked for, and what filters above ours have left of it. */
+    original = duplicate ? info->Parameters->DuplicateHandleInformation.OriginalDesiredAccess
+                         : info->Parameters->CreateHandleInformation.OriginalDesiredAccess;
+    access = duplicate ? info->Parameters->DuplicateHandleInformation.DesiredAccess
+                       : info->Parameters->CreateHandleInformation.DesiredAccess;
+    if ((original & ((agent ? ACCESS_THAT_HARMS : ACCESS_OF_INTEREST) | ACCESS_ALL)) == 0)
         return OB_PREOP_SUCCESS;
     if (!TableFind(pid, &target) && !agent)
         return OB_PREOP_SUCCESS;
@@ -34,10 +37,13 @@ static OB_PREOP_CALLBACK_STATUS NTAPI PAGED OnOpen(PVOID context, POB_PRE_OPERAT
     EventActor(&event, agent ? EVENT_TAMPER : EVENT_PROCESS_OPENED);
     if (event.pid == pid || ActorIsAgent())
         return OB_PREOP_SUCCESS;
-    event.number[0] = agent ? TAMPER_PROCESS : pid;
+    event.number[0] = agent ? ASSAY_TAMPER_PROCESS : pid;
     event.number[1] = agent ? pid : (ULONG64)target.created;
     event.number[2] = access;
-    event.number[3] = duplicate;
+    event.number[3] = agent ? (ULONG64)target.created : duplicate;
+    event.number[4] = agent ? 0 : original;
+    if (duplicate && !agent)
+        event.number[5] = (ULONG_PTR)PsGetProcessId(info->Parameters->DuplicateHandleInformation.SourceProcess);
     Record(&event);
     return OB_PREOP_SUCCESS;
 }

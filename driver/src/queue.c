@@ -8,7 +8,6 @@
 static struct {
     KSPIN_LOCK lock;
     LIST_ENTRY waiting;
-    volatile LONG64 cancelled;
 } queue;
 
 VOID INITIAL QueueStart(VOID) {
@@ -19,7 +18,6 @@ VOID INITIAL QueueStart(VOID) {
 static VOID Cancelled(PIRP irp) {
     irp->IoStatus.Status = STATUS_CANCELLED;
     irp->IoStatus.Information = 0;
-    InterlockedIncrement64(&queue.cancelled);
     IoCompleteRequest(irp, IO_NO_INCREMENT);
 }
 
@@ -95,4 +93,3 @@ VOID QueueCancel(PFILE_OBJECT file) {
 }
 
 BOOLEAN QueueWaiting(VOID) { return !IsListEmpty(&queue.waiting); }
-ULONG64 QueueCancelled(VOID) { return (ULONG64)queue.cancelled; }

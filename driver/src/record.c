@@ -1,51 +1,58 @@
 /*
  * From an event to a record in its ring. A record is put together in a scratch
  * buffer that is not paged, because the texts may be paged and a ring is written
- * under a spin lock. No buffer free, no room: the sequence is burnt and counted.
+ * under a spin lock. No buffer free, no room: the number is burnt and counted.
  */
-#include "ring.h"
+#include "encode.h"
 
 #define SCRATCHES 32u
 
 static struct {
-    RING ring[WIRE_CLASSES];
+    RING ring[ASSAY_CLASSES];
     UCHAR *scratch;
     volatile LONG busy[SCRATCHES];
+    volatile LONG turn;
+    volatile LONG64 events[ASSAY_SOURCES];
     ULONG64 load, boot;
 } records;
 
-static const ULONG sizes[WIRE_CLASSES] = {256u << 10, 1024u << 10, 512u << 10, 1024u << 10, 2048u << 10, 2048u << 10};
+static const ULONG sizes[ASSAY_CLASSES] = {256u << 10,  1024u << 10, 512u << 10,  512u << 10,
+                                           1024u << 10, 2048u << 10, 1024u << 10, 1024u << 10};
 
-static ULONG ClassOf(ULONG kind) {
-    switch (kind) {
-    case EVENT_PROCESS_STARTED:
-    case EVENT_PROCESS_FOUND:
-    case EVENT_PROCESS_EXITED:
-        return WIRE_PROCESS;
-    case EVENT_IMAGE:
-    case EVENT_THREAD_REMOTE:
-    case EVENT_PROCESS_OPENED:
-        return WIRE_CODE;
-    case EVENT_KEY_SET:
-    case EVENT_KEY_VALUE_DELETED:
-    case EVENT_KEY_DELETED:
-    case EVENT_KEY_CREATED:
-    case EVENT_KEY_RENAMED:
-        return WIRE_REGISTRY;
-    case EVENT_FILE_CREATED:
-    case EVENT_FILE_WRITTEN:
-    case EVENT_FILE_RENAMED:
-    case EVENT_FILE_LINKED:
-    case EVENT_FILE_DELETED:
-        return WIRE_FILE;
-    case EVENT_VOLUME_ARRIVED:
-    case EVENT_VOLUME_LEFT:
-    case EVENT_TAMPER:
-        return WIRE_CONTROL;
-    default:
-        return WIRE_FLOW;
-    }
-}
+/* Of each kind of event: the kind and class of its record, and the source that counts it. */
+static const struct {
+    UCHAR kind, class, source;
+} kinds[EVENT_KINDS] = {
+    [EVENT_STARTED] = {ASSAY_STARTED, ASSAY_CONTROL, ASSAY_SOURCES},
+    [EVENT_PROCESS_STARTED] = {ASSAY_PROCESS_CREATED, ASSAY_PROCESS, ASSAY_SOURCE_PROCESS},
+    [EVENT_PROCESS_FOUND] = {ASSAY_PROCESS_FOUND, ASSAY_PROCESS, ASSAY_SOURCE_PROCESS},
+    [EVENT_PROCESS_EXITED] = {ASSAY_PROCESS_EXITED, ASSAY_PROCESS, ASSAY_SOURCE_PROCESS},
+    [EVENT_IMAGE] = {ASSAY_IMAGE_LOADED, ASSAY_IMAGE, ASSAY_SOURCE_IMAGE},
+    [EVENT_THREAD_REMOTE] = {ASSAY_THREAD_REMOTE, ASSAY_OBJECT, ASSAY_SOURCE_THREAD},
+    [EVENT_PROCESS_OPENED] = {ASSAY_PROCESS_OPENED, ASSAY_OBJECT, ASSAY_SOURCE_OPEN},
+    [EVENT_KEY_SET] = {ASSAY_KEY_SET, ASSAY_REGISTRY, ASSAY_SOURCE_REGISTRY},
+    [EVENT_KEY_VALUE_DELETED] = {ASSAY_KEY_VALUE_DELETED, ASSAY_REGISTRY, ASSAY_SOURCE_REGISTRY},
+    [EVENT_KEY_DELETED] = {ASSAY_KEY_DELETED, ASSAY_REGISTRY, ASSAY_SOURCE_REGISTRY},
+    [EVENT_KEY_CREATED] = {ASSAY_KEY_CREATED, ASSAY_REGISTRY, ASSAY_SOURCE_REGISTRY},
+    [EVENT_KEY_RENAMED] = {ASSAY_KEY_RENAMED, ASSAY_REGISTRY, ASSAY_SOURCE_REGISTRY},
+    [EVENT_FILE_CREATED] = {ASSAY_FILE_CREATED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_WRITTEN] = {ASSAY_FILE_WRITTEN, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_MAPPED] = {ASSAY_FILE_MAPPED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_STREAM] = {ASSAY_FILE_STREAM_CREATED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_RENAMED] = {ASSAY_FILE_RENAMED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_LINKED] = {ASSAY_FILE_LINKED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_FILE_DELETED] = {ASSAY_FILE_DELETED, ASSAY_FILE, ASSAY_SOURCE_FILE},
+    [EVENT_VOLUME_ARRIVED] = {ASSAY_VOLUME_ARRIVED, ASSAY_CONTROL, ASSAY_SOURCE_VOLUME},
+    [EVENT_VOLUME_LEFT] = {ASSAY_VOLUME_LEFT, ASSAY_CONTROL, ASSAY_SOURCE_VOLUME},
+    [EVENT_CONNECT] = {ASSAY_FLOW_CONNECTED, ASSAY_NETWORK, ASSAY_SOURCE_FLOW},
+    [EVENT_ACCEPT] = {ASSAY_FLOW_ACCEPTED, ASSAY_NETWORK, ASSAY_SOURCE_FLOW},
+    [EVENT_LISTEN] = {ASSAY_FLOW_LISTENING, ASSAY_NETWORK, ASSAY_SOURCE_FLOW},
+    [EVENT_REFUSED] = {ASSAY_FLOW_REFUSED, ASSAY_NETWORK, ASSAY_SOURCE_FLOW},
+    [EVENT_FLOW_ENDED] = {ASSAY_FLOW_ENDED, ASSAY_NETWORK, ASSAY_SOURCE_FLOW},
+    [EVENT_PAYLOAD] = {ASSAY_PAYLOAD_COPIED, ASSAY_PAYLOAD, ASSAY_SOURCE_PAYLOAD},
+    [EVENT_DATAGRAM] = {ASSAY_PAYLOAD_COPIED, ASSAY_PAYLOAD, ASSAY_SOURCE_PAYLOAD},
+    [EVENT_TAMPER] = {ASSAY_TAMPER, ASSAY_CONTROL, ASSAY_SOURCES},
+};
 
 NTSTATUS INITIAL RecordStart(VOID) {
     LARGE_INTEGER now, frequency, since;
@@ -56,11 +63,11 @@ NTSTATUS INITIAL RecordStart(VOID) {
     since = KeQueryPerformanceCounter(&frequency);
     records.load = (ULONG64)now.QuadPart;
     records.boot = (ULONG64)now.QuadPart - (ULONG64)since.QuadPart / (ULONG64)frequency.QuadPart * 10000000u;
-    records.scratch = MemoryAllocate((SIZE_T)SCRATCHES * WIRE_RECORD_BYTES);
+    records.scratch = MemoryAllocate((SIZE_T)SCRATCHES * ASSAY_RECORD_MOST);
     if (records.scratch == NULL)
         return STATUS_INSUFFICIENT_RESOURCES;
-    for (i = 0; i < WIRE_CLASSES && NT_SUCCESS(status); i++)
-        status = RingStart(&records.ring[i], sizes[i]);
+    for (i = 0; i < ASSAY_CLASSES && NT_SUCCESS(status); i++)
+        status = RingStart(&records.ring[i], i, sizes[i]);
     return NT_SUCCESS(status) ? FilterStart() : status;
 }
 
@@ -68,7 +75,7 @@ VOID PAGED RecordStop(VOID) {
     ULONG i;
 
     FilterStop();
-    for (i = 0; i < WIRE_CLASSES; i++)
+    for (i = 0; i < ASSAY_CLASSES; i++)
         RingStop(&records.ring[i]);
     MemoryFree(records.scratch);
     records.scratch = NULL;
@@ -80,7 +87,7 @@ static UCHAR *ScratchTake(ULONG *which) {
     for (i = 0; i < SCRATCHES; i++)
         if (InterlockedExchange(&records.busy[i], 1) == 0) {
             *which = i;
-            return records.scratch + (SIZE_T)i * WIRE_RECORD_BYTES;
+            return records.scratch + (SIZE_T)i * ASSAY_RECORD_MOST;
         }
     return NULL;
 }
@@ -96,125 +103,136 @@ VOID EventActor(EVENT *event, EVENT_KIND kind) {
         event->created = process.created;
 }
 
-static ULONG Append(struct wire_record *record, ULONG at, ULONG n, const TEXT *text, ULONG most) {
-    struct wire_text *out = &record->text[n];
+VOID HeaderFill(struct assay_header *header, ULONG kind, ULONG class, ULONG body_size) {
+    LARGE_INTEGER now, frequency, counter;
 
-    out->offset = at;
-    out->whole = text->bytes;
-    out->bytes = text->bytes < most ? text->bytes : most;
-    if (out->bytes < out->whole)
-        record->flags |= WIRE_CUT_TEXT0 << n;
-    RtlCopyMemory((UCHAR *)record + at, text->at, out->bytes);
-    at += out->bytes;
-    RtlZeroMemory((UCHAR *)record + at, -at & 7u); /* the buffer held another record before */
-    return (at + 7) & ~7u;
-}
-
-static VOID Encode(struct wire_record *record, const EVENT *event) {
-    LARGE_INTEGER now;
-    ULONG at = sizeof *record;
-
-    RtlZeroMemory(record, sizeof *record);
+    RtlZeroMemory(header, sizeof *header);
     KeQuerySystemTimePrecise(&now);
-    record->class = (USHORT)ClassOf(event->kind);
-    record->kind = (USHORT)event->kind;
-    record->pid = event->pid;
-    record->tid = event->tid;
-    record->time = (ULONG64)now.QuadPart;
-    record->created = (ULONG64)event->created;
-    RtlCopyMemory(record->number, event->number, sizeof record->number);
-    if (event->flow != NULL) {
-        record->flags |= WIRE_HAS_FLOW;
-        RtlCopyMemory(&record->flow, event->flow, sizeof record->flow);
-    }
-    at = Append(record, at, 0, &event->text[0], WIRE_TEXT0_BYTES);
-    at = Append(record, at, 1, &event->text[1], WIRE_TEXT1_BYTES);
-    at = Append(record, at, 2, &event->data, WIRE_DATA_BYTES);
-    record->bytes = at;
+    counter = KeQueryPerformanceCounter(&frequency);
+    header->kind = (USHORT)kind;
+    header->version = ASSAY_ABI_VERSION;
+    header->class = (UCHAR)class;
+    header->body_size = body_size;
+    header->boot = records.boot;
+    header->load = records.load;
+    header->system_time = (ULONG64)now.QuadPart;
+    /* Seconds and the rest apart, so that the product cannot overflow. */
+    header->interrupt_time = (ULONG64)(counter.QuadPart / frequency.QuadPart) * 10000000u +
+                             (ULONG64)(counter.QuadPart % frequency.QuadPart) * 10000000u / (ULONG64)frequency.QuadPart;
 }
-_Static_assert(sizeof(FLOW) == sizeof(struct wire_flow), "FLOW is what goes over the wire");
-_Static_assert(sizeof(struct wire_record) + WIRE_TEXT0_BYTES + WIRE_TEXT1_BYTES + WIRE_DATA_BYTES + 24 <= WIRE_RECORD_BYTES,
-               "the longest record fits a scratch buffer");
+
+static VOID Encode(struct assay_header *header, const EVENT *event) {
+    HeaderFill(header, kinds[event->kind].kind, kinds[event->kind].class, 0);
+    header->pid = event->pid;
+    header->tid = event->tid;
+    header->pid_created = (ULONG64)event->created;
+    EncodeBody(header, event);
+}
+
+/* By the filters in force: the path, the key or the image of what the record speaks of. */
+static BOOLEAN Excluded(const struct assay_header *header, const EVENT *event) {
+    ULONG match = header->class == ASSAY_PROCESS ? ASSAY_MATCH_IMAGE : ASSAY_MATCH_PATH;
+
+    if (event->kind == EVENT_TAMPER || event->text[0].bytes == 0 || header->class == ASSAY_CONTROL)
+        return FALSE;
+    return FilterMatches(header->class, header->kind, match, event->text[0].at, event->text[0].bytes);
+}
 
 VOID Record(const EVENT *event) {
-    RING *ring = &records.ring[ClassOf(event->kind)];
-    struct wire_record *record;
+    RING *ring = &records.ring[kinds[event->kind].class];
+    struct assay_header *header;
     ULONG which;
 
     if (!Wanted(event->kind)) {
         RingFiltered(ring);
         return;
     }
-    record = (struct wire_record *)ScratchTake(&which);
-    if (record == NULL) {
+    header = (struct assay_header *)ScratchTake(&which);
+    if (header == NULL) {
         RingLose(ring);
         return;
     }
-    Encode(record, event);
-    if (FilterExcludes(record))
+    Encode(header, event);
+    if (Excluded(header, event))
         RingFiltered(ring);
-    else
-        RingPost(ring, record);
+    else {
+        RingPost(ring, header);
+        if (kinds[event->kind].source < ASSAY_SOURCES)
+            InterlockedIncrement64(&records.events[kinds[event->kind].source]);
+    }
     InterlockedExchange(&records.busy[which], 0);
     WorkerWake();
 }
 
-VOID RecordBlind(EVENT_KIND kind) { RingLose(&records.ring[ClassOf(kind)]); }
+VOID RecordBlind(EVENT_KIND kind) { RingLose(&records.ring[kinds[kind].class]); }
+BOOLEAN Wanted(EVENT_KIND kind) { return KindWanted(kinds[kind].kind); }
+
+static BOOLEAN Own(EVENT_KIND kind, const VOID *text, ULONG bytes) {
+    return FilterMatches(kinds[kind].class, kinds[kind].kind, ASSAY_MATCH_OWN, text, bytes);
+}
+BOOLEAN PathIsOurs(EVENT_KIND kind, const VOID *path, ULONG bytes) { return Own(kind, path, bytes); }
+
+/* A key's name may be paged: it is compared at PASSIVE_LEVEL, where that may be. */
+BOOLEAN KeyIsOurs(EVENT_KIND kind, PCUNICODE_STRING key) {
+    return key != NULL && key->Buffer != NULL && Own(kind, key->Buffer, key->Length);
+}
 
 /* An acknowledgement of another load speaks of records that are gone, and frees nothing. */
-BOOLEAN RecordAck(const struct wire_read *read) {
+BOOLEAN RecordAck(const struct assay_read *read) {
     BOOLEAN sane = TRUE;
     ULONG i;
 
     if (read->load == records.load)
-        for (i = 0; i < WIRE_CLASSES; i++)
+        for (i = 0; i < ASSAY_CLASSES; i++)
             sane = RingAck(&records.ring[i], read->ack_through[i]) && sane;
     if (read->resume)
-        for (i = 0; i < WIRE_CLASSES; i++)
+        for (i = 0; i < ASSAY_CLASSES; i++)
             RingRewind(&records.ring[i]);
     return sane;
 }
 
-/* A batch: control first, then each class its share of the room, then whoever has more. */
+/*
+ * A batch. One class, by turns, may fill it up to the longest record, so that a long
+ * record is not kept back for ever; then each class has its share; then whoever has more.
+ */
 ULONG RecordRead(UCHAR *out, ULONG room) {
-    struct wire_batch *batch = (struct wire_batch *)out;
-    ULONG used = sizeof *batch, share = (room - used) / WIRE_CLASSES, i;
-    ULONG count = 0;
-    struct wire_counts counts;
+    struct assay_batch *batch = (struct assay_batch *)out;
+    ULONG used = sizeof *batch, share, i, count = 0;
+    ULONG turn = (ULONG)InterlockedIncrement(&records.turn) % ASSAY_CLASSES;
 
+    used += RingRead(&records.ring[turn], out + used, ASSAY_RECORD_MOST, &count);
+    share = (room - used) / ASSAY_CLASSES;
+    for (i = 0; i < ASSAY_CLASSES; i++)
+        used += RingRead(&records.ring[i], out + used, share, &count);
+    for (i = 0; i < ASSAY_CLASSES; i++)
+        used += RingRead(&records.ring[i], out + used, room - used, &count);
     RtlZeroMemory(batch, sizeof *batch);
-    batch->magic = WIRE_MAGIC;
-    batch->version = WIRE_VERSION;
+    batch->magic = ASSAY_MAGIC;
+    batch->version = ASSAY_ABI_VERSION;
     batch->boot = records.boot;
     batch->load = records.load;
-    for (i = 0; i < WIRE_CLASSES; i++)
-        used += RingRead(&records.ring[i], out + used, share, &count);
-    for (i = 0; i < WIRE_CLASSES; i++)
-        used += RingRead(&records.ring[i], out + used, room - used, &count);
-    for (i = 0; i < WIRE_CLASSES; i++) {
-        RingCounts(&records.ring[i], &counts);
-        batch->posted[i] = counts.posted;
-        batch->lost[i] = counts.lost;
-    }
     batch->records = count;
-    batch->bytes = used;
+    batch->size = used;
     return used;
 }
+_Static_assert(ASSAY_READ_LEAST >= sizeof(struct assay_batch) + ASSAY_RECORD_MOST, "every record fits the smallest read");
 
 ULONG64 RecordUnread(VOID) {
     ULONG64 bytes = 0;
     ULONG i;
 
-    for (i = 0; i < WIRE_CLASSES; i++)
+    for (i = 0; i < ASSAY_CLASSES; i++)
         bytes += RingUnread(&records.ring[i]);
     return bytes;
 }
 
-VOID RecordCounts(struct wire_counts *out) {
+VOID RecordCounts(struct assay_description *out) {
     ULONG i;
 
-    for (i = 0; i < WIRE_CLASSES; i++)
-        RingCounts(&records.ring[i], &out[i]);
+    for (i = 0; i < ASSAY_CLASSES; i++)
+        RingCounts(&records.ring[i], &out->ring[i]);
+    for (i = 0; i < ASSAY_SOURCES; i++)
+        out->source[i].events = (ULONG64)records.events[i];
 }
 
 ULONG64 LoadTime(VOID) { return records.load; }

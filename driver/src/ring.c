@@ -24,9 +24,10 @@ static VOID Get(const RING *ring, ULONG64 at, VOID *to, ULONG bytes) {
     RtlCopyMemory((UCHAR *)to + first, ring->memory, bytes - first);
 }
 
-NTSTATUS RingStart(RING *ring, ULONG size) {
+NTSTATUS RingStart(RING *ring, ULONG class, ULONG size) {
     RtlZeroMemory(ring, sizeof *ring);
     KeInitializeSpinLock(&ring->lock);
+    ring->class = class;
     ring->size = size;
     ring->memory = MemoryAllocate(size);
     return ring->memory == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
@@ -37,16 +38,55 @@ VOID RingStop(RING *ring) {
     ring->memory = NULL;
 }
 
-VOID RingPost(RING *ring, struct wire_record *record) {
+static ULONG Room(const RING *ring) { return ring->size - (ULONG)(ring->head - ring->tail); }
+
+typedef struct {
+    struct assay_header head;
+    struct assay_gap body;
+} GAP;
+_Static_assert(sizeof(GAP) == 104, "a gap record");
+
+static VOID Lose(RING *ring) {
+    ring->n++;
+    ring->lost++;
+    if (ring->gap_count++ == 0)
+        ring->gap_first = ring->n;
+}
+
+/* Tells the losses so far, in their place; its n is that of the last of them. */
+static BOOLEAN TellGap(RING *ring) {
+    GAP gap;
+
+    if (ring->gap_count == 0)
+        return TRUE;
+    if (Room(ring) < sizeof gap)
+        return FALSE;
+    HeaderFill(&gap.head, ASSAY_GAP, ring->class, sizeof gap.body);
+    gap.head.size = sizeof gap;
+    gap.head.n = ring->gap_first + ring->gap_count - 1;
+    gap.head.lost_before = ring->lost;
+    gap.body.first = ring->gap_first;
+    gap.body.count = ring->gap_count;
+    gap.body.lost_class = ring->class;
+    gap.body.reserved = 0;
+    Put(ring, ring->head, &gap, sizeof gap);
+    ring->head += sizeof gap;
+    ring->gap_count = 0;
+    return TRUE;
+}
+
+VOID RingPost(RING *ring, struct assay_header *record) {
+    ULONG gap = sizeof(GAP);
     KIRQL irql;
 
     KeAcquireSpinLock(&ring->lock, &irql);
-    record->sequence = ++ring->counts.posted;
-    if (record->bytes > ring->size - (ring->head - ring->tail))
-        ring->counts.lost++;
+    if (record->size + (ring->gap_count != 0 ? gap : 0) > Room(ring) || !TellGap(ring))
+        Lose(ring);
     else {
-        Put(ring, ring->head, record, record->bytes);
-        ring->head += record->bytes;
+        record->n = ++ring->n;
+        record->lost_before = ring->lost;
+        Put(ring, ring->head, record, record->size);
+        ring->head += record->size;
     }
     KeReleaseSpinLock(&ring->lock, irql);
 }
@@ -55,13 +95,11 @@ VOID RingLose(RING *ring) {
     KIRQL irql;
 
     KeAcquireSpinLock(&ring->lock, &irql);
-    ring->counts.posted++;
-    ring->counts.lost++;
-    ring->counts.blind++;
+    Lose(ring);
     KeReleaseSpinLock(&ring->lock, irql);
 }
 
-VOID RingFiltered(RING *ring) { InterlockedIncrement64((volatile LONG64 *)&ring->counts.filtered); }
+VOID RingFiltered(RING *ring) { InterlockedIncrement64(&ring->filtered); }
 
 /* Copies whole records from where reading stands. The lock is held for one record at a time. */
 ULONG RingRead(RING *ring, UCHAR *out, ULONG room, ULONG *records) {
@@ -69,19 +107,22 @@ ULONG RingRead(RING *ring, UCHAR *out, ULONG room, ULONG *records) {
     BOOLEAN more = TRUE;
 
     while (more) {
-        struct wire_record head;
+        struct assay_header head;
         KIRQL irql;
 
         KeAcquireSpinLock(&ring->lock, &irql);
+        if (ring->cursor == ring->head)
+            TellGap(ring);
         more = ring->cursor < ring->head;
         if (more) {
-            Get(ring, ring->cursor, &head, 16);
-            more = head.bytes <= room - used;
+            Get(ring, ring->cursor, &head, sizeof head);
+            more = head.size <= room - used;
         }
         if (more) {
-            Get(ring, ring->cursor, out + used, head.bytes);
-            ring->cursor += head.bytes;
-            used += head.bytes;
+            Get(ring, ring->cursor, out + used, head.size);
+            ring->cursor += head.size;
+            ring->given = head.n > ring->given ? head.n : ring->given;
+            used += head.size;
             ++*records;
         }
         KeReleaseSpinLock(&ring->lock, irql);
@@ -89,26 +130,26 @@ ULONG RingRead(RING *ring, UCHAR *out, ULONG room, ULONG *records) {
     return used;
 }
 
-/* Frees through a sequence, and never what was not read: an acknowledgement of it is refused as nonsense. */
+/* Frees through a number that was given; of what was not given it frees nothing and says so. */
 BOOLEAN RingAck(RING *ring, ULONG64 through) {
     BOOLEAN more = TRUE, sane;
     KIRQL irql;
 
     KeAcquireSpinLock(&ring->lock, &irql);
-    sane = through <= ring->counts.posted;
+    sane = through <= ring->given;
     KeReleaseSpinLock(&ring->lock, irql);
     while (sane && more) {
-        struct wire_record head;
+        struct assay_header head;
 
         KeAcquireSpinLock(&ring->lock, &irql);
         more = ring->tail < ring->cursor;
         if (more) {
-            Get(ring, ring->tail, &head, 32);
-            more = head.sequence <= through;
+            Get(ring, ring->tail, &head, sizeof head);
+            more = head.n <= through;
         }
         if (more) {
-            ring->tail += head.bytes;
-            ring->counts.acked = head.sequence;
+            ring->tail += head.size;
+            ring->delivered += head.kind != ASSAY_GAP;
         }
         KeReleaseSpinLock(&ring->lock, irql);
     }
@@ -133,11 +174,16 @@ ULONG64 RingUnread(RING *ring) {
     return bytes;
 }
 
-VOID RingCounts(RING *ring, struct wire_counts *out) {
+VOID RingCounts(RING *ring, struct assay_ring_counts *out) {
     KIRQL irql;
 
     KeAcquireSpinLock(&ring->lock, &irql);
-    *out = ring->counts;
+    out->posted = ring->n;
+    out->delivered = ring->delivered;
+    out->lost = ring->lost;
+    out->queued = ring->n - ring->lost - ring->delivered;
+    out->filtered = (ULONG64)ring->filtered;
     out->held = ring->head - ring->tail;
+    out->size = ring->size;
     KeReleaseSpinLock(&ring->lock, irql);
 }

@@ -8,8 +8,8 @@
 #include "ring.h"
 
 #define NO_EXECUTE 0x40000000u /* MdlMappingNoExecute, which mingw lacks */
-#define LINGER_MS 50
-#define ENOUGH_BYTES (WIRE_READ_MOST / 2)
+#define LINGER_MS ASSAY_READ_WAIT_MS
+#define ENOUGH_BYTES (ASSAY_READ_MOST / 2)
 #define HEALTHY_MS (5 * 60 * 1000)
 #define SNAPSHOT_BYTES (2u << 20)
 

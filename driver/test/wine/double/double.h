@@ -33,6 +33,7 @@ __declspec(dllimport) PVOID NTAPI CreateEventA(PVOID, int, int, const char *);
 __declspec(dllimport) ULONG NTAPI WaitForSingleObject(HANDLE, ULONG);
 __declspec(dllimport) int NTAPI SetEvent(HANDLE);
 __declspec(dllimport) int NTAPI ResetEvent(HANDLE);
+__declspec(dllimport) VOID NTAPI GetSystemTimeAsFileTime(PLARGE_INTEGER);
 __declspec(dllimport) LONG NTAPI RegGetValueA(HANDLE, const char *, const char *, ULONG, PULONG, PVOID, PULONG);
 __declspec(dllimport) LONG NTAPI RegSetKeyValueA(HANDLE, const char *, const char *, ULONG, const void *, ULONG);
 

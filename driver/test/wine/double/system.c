@@ -87,7 +87,7 @@ EXPORT PVOID NTAPI MmGetSystemRoutineAddress(PUNICODE_STRING name) {
 
 EXPORT VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER now) {
     RequireIrql(HIGH_LEVEL, "KeQuerySystemTimePrecise");
-    KeQuerySystemTime(now);
+    GetSystemTimeAsFileTime(now);
 }
 
 /* The driver's thread runs behind the gate, like everything of the driver while verifying. */

@@ -120,7 +120,11 @@ core_bool core_filters_payload(struct core_filters *filters);
 uint64_t core_filters_generation(struct core_filters *filters);
 
 /* path.c */
-uint16_t core_upper(uint16_t unit);
+static inline uint16_t core_upper(uint16_t unit) {
+    if (unit < 0x80u) /* almost every one */
+        return unit >= 'a' && unit <= 'z' ? (uint16_t)(unit - 32u) : unit;
+    return unit >= 0xE0u && unit <= 0xFEu && unit != 0xF7u ? (uint16_t)(unit - 32u) : unit;
+}
 core_bool core_prefix(const uint16_t *text, uint32_t chars, const uint16_t *prefix, uint32_t prefix_chars);
 /* \Device\HarddiskVolume3\a\b, \??\C:\a, \SystemRoot\a: the chars of the volume's part; 0 when there is none. */
 uint32_t core_path_volume(const uint16_t *path, uint32_t chars);

@@ -35,24 +35,26 @@ static void Leave(struct core_filters *filters, uint32_t active) {
     __atomic_fetch_sub(&filters->readers[active], 1u, __ATOMIC_SEQ_CST);
 }
 
-static int32_t Compare(const uint16_t *left, uint32_t left_chars, const uint16_t *right, uint32_t right_chars) {
-    uint32_t chars = left_chars < right_chars ? left_chars : right_chars, i;
+/* Compares what follows *same equal units, and leaves in it how many are equal. right is in upper case, as a table's texts are. */
+static int32_t Compare(const uint16_t *left, uint32_t left_chars, const uint16_t *right, uint32_t right_chars, uint32_t *same) {
+    uint32_t chars = left_chars < right_chars ? left_chars : right_chars, i = *same;
 
-    for (i = 0; i < chars; i++) {
-        uint16_t l = core_upper(left[i]), r = core_upper(right[i]);
-
-        if (l != r)
-            return l < r ? -1 : 1;
-    }
+    while (i < chars && core_upper(left[i]) == right[i])
+        i++;
+    *same = i;
+    if (i < chars)
+        return core_upper(left[i]) < right[i] ? -1 : 1;
     return left_chars == right_chars ? 0 : left_chars < right_chars ? -1 : 1;
 }
 
 static const uint16_t *TextOf(const struct core_table *table, const struct core_prefix *prefix) { return table->text + prefix->text; }
 
 static core_bool Before(const struct core_table *table, const struct core_prefix *left, const struct core_prefix *right) {
+    uint32_t same = 0;
+
     if (left->group != right->group)
         return left->group < right->group;
-    return Compare(TextOf(table, left), left->chars, TextOf(table, right), right->chars) < 0;
+    return Compare(TextOf(table, left), left->chars, TextOf(table, right), right->chars, &same) < 0;
 }
 
 static void Sink(struct core_table *table, uint32_t at, uint32_t count) {
@@ -143,6 +145,7 @@ static core_bool Entry(struct core_table *table, struct cursor *from, const stru
     struct assay_filter_entry entry;
     uint32_t bytes, padding;
     uint64_t zeros = 0;
+    uint32_t i;
 
     if (table->prefixes == ASSAY_FILTERS_ENTRIES || !Take(from, &entry, sizeof entry))
         return 0;
@@ -162,6 +165,8 @@ static core_bool Entry(struct core_table *table, struct cursor *from, const stru
     padding = (8u - bytes % 8u) % 8u;
     if (!Take(from, &zeros, padding) || zeros != 0)
         return 0;
+    for (i = 0; i < entry.chars; i++)
+        table->text[from->text + i] = core_upper(table->text[from->text + i]);
     prefix->group = section->class * 4u + section->match;
     prefix->chars = entry.chars;
     prefix->text = from->text;
@@ -250,19 +255,28 @@ core_bool core_filters_wants(struct core_filters *filters, uint32_t kind) {
     return wants;
 }
 
-/* The last prefix of the group that is not above the text, or CORE_NONE. */
-static uint32_t Find(const struct core_table *table, uint32_t group, const uint16_t *text, uint32_t chars) {
+/*
+ * The last prefix of the group that is not above the text, or CORE_NONE; *same is how
+ * much of the text it shares. What stands between two prefixes shares at least what
+ * both share with the text, so each comparison goes on where the others ended.
+ */
+static uint32_t Find(const struct core_table *table, uint32_t group, const uint16_t *text, uint32_t chars, uint32_t *same) {
     uint32_t low = table->first[group], high = table->first[group + 1u], first = low;
+    uint32_t same_low = 0, same_high = 0;
 
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2u;
+        uint32_t middle = low + (high - low) / 2u, both = same_low < same_high ? same_low : same_high;
         const struct core_prefix *prefix = &table->prefix[middle];
 
-        if (Compare(TextOf(table, prefix), prefix->chars, text, chars) <= 0)
+        if (Compare(text, chars, TextOf(table, prefix), prefix->chars, &both) >= 0) {
             low = middle + 1u;
-        else
+            same_low = both;
+        } else {
             high = middle;
+            same_high = both;
+        }
     }
+    *same = same_low;
     return low == first ? CORE_NONE : low - 1u;
 }
 
@@ -270,14 +284,14 @@ core_bool core_filters_match(struct core_filters *filters, uint32_t kind, uint32
     const struct core_shape *shape = core_shape_of(kind);
     const struct core_table *table;
     core_bool found = 0;
-    uint32_t active, at;
+    uint32_t active, at, same;
 
     if (shape == NULL || match < ASSAY_MATCH_PATH || match > ASSAY_MATCH_OWN)
         return 0;
     active = Enter(filters);
     table = &filters->table[active];
-    at = Find(table, shape->class * 4u + match, text, size / 2u);
-    while (at != CORE_NONE && !core_prefix(text, size / 2u, TextOf(table, &table->prefix[at]), table->prefix[at].chars))
+    at = Find(table, shape->class * 4u + match, text, size / 2u, &same);
+    while (at != CORE_NONE && table->prefix[at].chars > same) /* a parent is a prefix of what was compared: its length decides */
         at = table->prefix[at].parent;
     if (at != CORE_NONE)
         found = (table->prefix[at].kinds >> kind & 1u) != 0;

@@ -5,12 +5,6 @@
  */
 #include "core.h"
 
-uint16_t core_upper(uint16_t unit) {
-    if (unit < 0x80u) /* almost every one */
-        return unit >= 'a' && unit <= 'z' ? (uint16_t)(unit - 32u) : unit;
-    return unit >= 0xE0u && unit <= 0xFEu && unit != 0xF7u ? (uint16_t)(unit - 32u) : unit;
-}
-
 core_bool core_prefix(const uint16_t *text, uint32_t chars, const uint16_t *prefix, uint32_t prefix_chars) {
     uint32_t i;
 

@@ -140,24 +140,26 @@ uint32_t core_ring_read(struct core_ring *ring, void *out, uint32_t room, uint32
 
 enum core_result core_ring_ack(struct core_ring *ring, uint64_t through) {
     uint64_t level = core_lock_take(&ring->lock);
+#ifdef PLANT_7 /* frees what was never read */
+    core_bool more = 1, sane = more;
+#else
     core_bool more = through <= ring->read_n, sane = more;
+#endif
 
     core_lock_give(&ring->lock, level);
     while (more) {
         struct assay_header header;
 
         level = core_lock_take(&ring->lock);
-#ifdef PLANT_7 /* frees what was never read */
         more = ring->tail < ring->head;
-#else
-        more = ring->tail < ring->cursor;
-#endif
         if (more) {
             Get(ring, ring->tail, &header, sizeof header);
             more = header.n <= through;
         }
         if (more) {
             ring->tail += header.size;
+            if (ring->cursor < ring->tail) /* given to a reader before this one */
+                ring->cursor = ring->tail;
             ring->delivered += header.kind != ASSAY_GAP;
         }
         Settle(ring, 0);

@@ -58,3 +58,18 @@ $(CORE_OUT)/bench: test/core/bench.c $(CORE) $(CORE_HEADERS)
 .PHONY: core-bench
 core-bench: $(CORE_OUT)/bench
 	@$< $(BENCH)
+
+# CORE_FUZZ_SECONDS bounds the run.
+CORE_FUZZ_SECONDS := 20
+.PHONY: core-fuzz
+core-fuzz: $(CORE_HEADERS)
+	@$(CLANG) $(CORE_TEST) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(CORE_OUT)/fuzz test/core/fuzz.c $(CORE) $(CORE_SEAM)
+	@$(CORE_OUT)/fuzz -max_total_time=$(CORE_FUZZ_SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(CORE_OUT)/ 2>&1 | tail -12
+
+.PHONY: core-planted
+core-planted: $(CORE_HEADERS)
+	@test/core/planted $(CORE_OUT)
+
+.PHONY: core-test
+core-test: $(CORE_OUT)/unit $(CORE_OUT)/unit-tsan core-golden core-gates core-coverage core-planted
+	@$(CORE_OUT)/unit && $(CORE_OUT)/unit-tsan

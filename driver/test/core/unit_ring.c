@@ -42,6 +42,8 @@ static void Loss(void) {
     struct assay_ring_counts counts;
     uint32_t records = 0, i;
 
+    Start(4 * EACH - 8);
+    CHECK(Post(1) && Post(2) && Post(3) && !Post(4)); /* 8 bytes short */
     Start(4 * EACH);
     for (i = 1; i <= 4; i++)
         CHECK(Post(i));

@@ -72,7 +72,7 @@ static void Wrong(void) {
     WRONG(got->key.flags, ASSAY_REF_TRUNCATED, CORE_INVALID);
     WRONG(got->key.flags, ASSAY_REF_UNKNOWN, CORE_INVALID);
     WRONG(out[got->key.offset + 10], 1, CORE_INVALID);
-    WRONG(got->data.size = got->data.whole, 1000, CORE_INVALID); /* beyond the record */
+    WRONG(got->data.size = got->data.whole, 1001, CORE_INVALID); /* beyond the record */
     WRONG(got->key.size = got->key.whole, 0, CORE_INVALID);
     WRONG(got->data.size = got->data.whole = got->data.offset, 0, CORE_INVALID); /* bytes that nothing speaks of */
     CHECK(core_record_check(out, size - 4) == CORE_INVALID);

@@ -1,8 +1,8 @@
 /*
  * Files, as a minifilter. A name is asked for only after a create, when the file
  * system can give it without a lock of ours in the way, and is kept with the open
- * handle; everything later speaks of that name. What a handle did is told when it
- * is cleaned up, in one record. docs/driver.md holds the table of operations and
+ * handle; everything later speaks of that name. A change is told at the first write
+ * through a handle, a delete once the file system says that it is one. docs/driver.md holds the table of operations and
  * the known hole of each.
  */
 #include "driver.h"

@@ -70,7 +70,7 @@ enum double_status {
     STATUS_VIOLATIONS,
     STATUS_CONTEXTS,    /* stream handle and flow contexts alive */
     STATUS_CALLS,       /* registration calls seen, for failure injection */
-    STATUS_UNDONE_LATE, /* callbacks that fired after their registration was undone */
+    STATUS_PROCESS,     /* the number of the process that holds the driver */
 };
 
 struct double_command {

@@ -3,7 +3,7 @@
 
 NTSYSAPI NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING name, PDRIVER_INITIALIZE init);
 
-volatile LONG registered, calls, late, contexts, running;
+volatile LONG registered, calls, contexts, running;
 static volatile LONG booted;
 static ULONG context_slot;
 
@@ -159,7 +159,7 @@ static NTSTATUS Answer(struct double_command *c) {
         c->out[STATUS_VIOLATIONS] = (ULONG64)violations;
         c->out[STATUS_CONTEXTS] = (ULONG64)contexts;
         c->out[STATUS_CALLS] = (ULONG64)calls;
-        c->out[STATUS_UNDONE_LATE] = (ULONG64)late;
+        c->out[STATUS_PROCESS] = GetCurrentProcessId();
         return STATUS_SUCCESS;
     case OP_VIOLATION:
         text = ViolationText((ULONG)c->a[0]);
@@ -252,6 +252,24 @@ void Boot(void) {
     /* Wine frees the double with the driver: it stays, to be asked what was left behind. */
     LoadLibraryA("assaydbl.sys");
     IoCreateDriver(&name, Entry);
+}
+
+/* What the driver has left behind so far, for a scenario to read: the process ends with the driver, and the last word stays. */
+void Leave(void) {
+    struct {
+        ULONG64 pool, registered, contexts, violations;
+        char violation[160];
+    } left = {0};
+    const char *text = ViolationText(0);
+    ULONG i;
+
+    left.pool = (ULONG64)pool_live;
+    left.registered = (ULONG64)registered;
+    left.contexts = (ULONG64)contexts;
+    left.violations = (ULONG64)violations;
+    for (i = 0; i < sizeof left.violation - 1 && text[i] != 0; i++)
+        left.violation[i] = text[i];
+    RegSetKeyValueA((HANDLE)(LONG_PTR)(LONG)0x80000002, "Software\\AssayDouble", "Left", 3, &left, sizeof left);
 }
 
 int NTAPI DllMain(PVOID module, ULONG reason, PVOID reserved) {

@@ -28,6 +28,7 @@ __declspec(dllimport) PVOID NTAPI CreateThread(PVOID, SIZE_T, ULONG(NTAPI *)(PVO
 __declspec(dllimport) int NTAPI CloseHandle(HANDLE);
 __declspec(dllimport) VOID NTAPI Sleep(ULONG);
 __declspec(dllimport) ULONG NTAPI GetCurrentThreadId(void);
+__declspec(dllimport) ULONG NTAPI GetCurrentProcessId(void);
 __declspec(dllimport) PVOID NTAPI AddVectoredExceptionHandler(ULONG, LONG(NTAPI *)(PVOID));
 __declspec(dllimport) PVOID NTAPI CreateEventA(PVOID, int, int, const char *);
 __declspec(dllimport) ULONG NTAPI WaitForSingleObject(HANDLE, ULONG);
@@ -59,6 +60,8 @@ typedef struct {
 
 DOUBLE_CONTEXT *Context(void);
 void Boot(void);
+void Leave(void);
+extern BOOLEAN leaving; /* the device is gone: what is freed from now on is the last */
 NTSTATUS DoubleRun(struct double_command *command);
 
 /* verify.c */
@@ -75,7 +78,7 @@ const char *ViolationText(ULONG n);
 /* Registrations: every registering call asks Fail() first, and counts itself in and out. */
 BOOLEAN Fail(const char *name, NTSTATUS *status);
 void FailSet(const char *name, ULONG nth, NTSTATUS status);
-extern volatile LONG registered, calls, late, contexts, running;
+extern volatile LONG registered, calls, contexts, running;
 extern volatile LONG pool_live;
 extern volatile LONG64 pool_bytes;
 

@@ -153,6 +153,8 @@ EXPORT VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT device) {
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoDeleteDevice");
     real(device);
     InterlockedDecrement(&registered);
+    leaving = TRUE;
+    Leave();
 }
 EXPORT NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING link, PUNICODE_STRING target) {
     static NTSTATUS(NTAPI * real)(PUNICODE_STRING, PUNICODE_STRING);

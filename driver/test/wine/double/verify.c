@@ -14,6 +14,7 @@
 volatile LONG violations;
 volatile LONG pool_live;
 volatile LONG64 pool_bytes;
+BOOLEAN leaving;
 static char violation_text[MAX_VIOLATIONS][160];
 static BOOLEAN verifying;
 static char *image; /* the driver's image, once it has called */
@@ -229,6 +230,8 @@ EXPORT VOID NTAPI ExFreePoolWithTag(PVOID memory, ULONG tag) {
     p->guard = 0;
     RtlFillMemory(memory, p->bytes, 0xDD);
     HeapFree(GetProcessHeap(), 0, p);
+    if (leaving)
+        Leave();
 }
 
 /* What the system allocates for the driver to free. */

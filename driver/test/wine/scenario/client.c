@@ -81,32 +81,47 @@ DWORD Ioctl(uint32_t code, const void *in, DWORD in_bytes, void *out, DWORD out_
     return error;
 }
 
-bool Describe(struct wire_describe *out) {
+bool Describe(struct assay_description *out) {
     DWORD got;
 
-    return Ioctl(WIRE_IOCTL_DESCRIBE, NULL, 0, out, sizeof *out, &got) == 0 && got == sizeof *out && out->magic == WIRE_MAGIC;
+    return Ioctl(ASSAY_IOCTL_DESCRIBE, NULL, 0, out, sizeof *out, &got) == 0 && got == sizeof *out && out->magic == ASSAY_MAGIC;
 }
 
-DWORD FilterPut(uint64_t kinds, uint32_t payload, unsigned rules, const int *sort, const wchar_t *const *prefix) {
-    static uint64_t room[WIRE_FILTER_BYTES / 8];
-    struct wire_filter *head = (struct wire_filter *)room;
+DWORD Request(uint32_t code) {
+    struct assay_description now;
+    struct assay_request request = {ASSAY_ABI_VERSION, 0, 0};
+
+    if (!Describe(&now))
+        return ERROR_INVALID_DATA;
+    request.load = now.load;
+    return Ioctl(code, &request, sizeof request, NULL, 0, NULL);
+}
+
+DWORD FiltersPut(uint64_t generation, uint64_t kinds, uint32_t flags, unsigned rules, const struct rule *rule) {
+    static uint64_t room[ASSAY_FILTERS_MOST / 8];
+    struct assay_filters *head = (struct assay_filters *)room;
     uint8_t *at = (uint8_t *)(head + 1);
 
     memset(room, 0, sizeof room);
     for (unsigned i = 0; i < rules; i++) {
-        struct wire_rule_head *rule = (struct wire_rule_head *)at;
+        struct assay_filter_section *section = (struct assay_filter_section *)at;
+        struct assay_filter_entry *entry = (struct assay_filter_entry *)(section + 1);
 
-        rule->rule = (uint16_t)sort[i];
-        rule->chars = (uint16_t)wcslen(prefix[i]);
-        memcpy(rule + 1, prefix[i], rule->chars * 2);
-        at += (sizeof *rule + rule->chars * 2 + 7) & ~7u;
+        section->class = rule[i].class;
+        section->match = rule[i].match;
+        section->kinds = rule[i].kinds;
+        section->entries = 1;
+        entry->chars = (uint32_t)wcslen(rule[i].prefix);
+        memcpy(entry + 1, rule[i].prefix, entry->chars * 2);
+        at = (uint8_t *)entry + ((sizeof *entry + entry->chars * 2 + 7) & ~7u);
     }
-    head->version = WIRE_VERSION;
-    head->bytes = (uint32_t)(at - (uint8_t *)room);
+    head->version = ASSAY_ABI_VERSION;
+    head->size = (uint32_t)(at - (uint8_t *)room);
+    head->generation = generation;
     head->kinds = kinds;
-    head->payload = payload;
-    head->rules = rules;
-    return Ioctl(WIRE_IOCTL_FILTER, room, head->bytes, NULL, 0, NULL);
+    head->sections = rules;
+    head->flags = flags;
+    return Ioctl(ASSAY_IOCTL_FILTERS, room, head->size, NULL, 0, NULL);
 }
 
 void ReaderStart(struct reader *r, bool acknowledge, bool resume) {
@@ -119,52 +134,54 @@ void ReaderStart(struct reader *r, bool acknowledge, bool resume) {
 
 void ReaderEnd(struct reader *r) { free(r->memory); }
 
-/* Every bound that the ABI states, on every record. */
-static const char *Sane(const struct wire_record *w, size_t room) {
-    if (room < sizeof *w || w->bytes < sizeof *w || w->bytes > room || w->bytes > WIRE_RECORD_BYTES || (w->bytes & 7) != 0)
+/* Every bound that the ABI states of every record, and the order of its class. */
+static const char *Sane(struct reader *r, const struct assay_header *h, size_t room) {
+    if (room < sizeof *h || h->size < sizeof *h || h->size > room || h->size > ASSAY_RECORD_MOST || (h->size & 7) != 0)
         return "a record's size";
-    if (w->class >= WIRE_CLASSES || w->kind > TAMPER)
-        return "a record's class or kind";
-    for (unsigned i = 0; i < 3; i++)
-        if (w->text[i].offset > w->bytes || w->text[i].bytes > w->bytes - w->text[i].offset || w->text[i].whole < w->text[i].bytes)
-            return "a text's place";
+    if (h->class >= ASSAY_CLASSES || h->kind >= ASSAY_KINDS || h->version != ASSAY_ABI_VERSION || h->body_size > h->size - sizeof *h)
+        return "a record's head";
+    if (h->n <= r->last[h->class])
+        return "the order of a class";
+    if (h->kind == ASSAY_GAP) {
+        const struct assay_gap *gap = BODY(assay_gap, h);
+
+        if (gap->first != r->last[h->class] + 1 || gap->first + gap->count - 1 != h->n || gap->lost_class != h->class)
+            return "a gap";
+    } else if (h->n != r->last[h->class] + 1)
+        return "a number missing without a gap";
     return NULL;
 }
 
 static bool Take(struct reader *r, const uint8_t *out, DWORD got) {
-    const struct wire_batch *batch = (const struct wire_batch *)out;
+    const struct assay_batch *batch = (const struct assay_batch *)out;
     uint32_t at = sizeof *batch, n = 0;
 
-    if (got < sizeof *batch || batch->magic != WIRE_MAGIC || batch->version != WIRE_VERSION || batch->bytes != got) {
+    if (got < sizeof *batch || batch->magic != ASSAY_MAGIC || batch->version != ASSAY_ABI_VERSION || batch->size != got) {
         r->fault = "a batch's head";
         return false;
     }
     r->load = batch->load;
-    memcpy(r->lost, batch->lost, sizeof r->lost);
-    memcpy(r->posted, batch->posted, sizeof r->posted);
     for (; at < got; n++) {
-        const struct wire_record *w = (const struct wire_record *)(out + at);
+        const struct assay_header *h = (const struct assay_header *)(out + at);
 
-        r->fault = Sane(w, got - at);
-        if (r->fault == NULL && w->sequence <= r->last[w->class])
-            r->fault = "the order of a class";
-        if (r->fault != NULL || r->used + w->bytes > r->room)
+        r->fault = Sane(r, h, got - at);
+        if (r->fault != NULL || r->used + h->size > r->room)
             return false;
-        r->last[w->class] = w->sequence;
-        memcpy(r->memory + r->used, w, w->bytes);
-        r->used += w->bytes;
+        r->last[h->class] = h->n;
+        memcpy(r->memory + r->used, h, h->size);
+        r->used += h->size;
         r->count++;
-        at += w->bytes;
+        at += h->size;
     }
     if (n != batch->records)
         r->fault = "a batch's count";
     return r->fault == NULL;
 }
 
-/* A read that gets nothing for a second is cancelled: what was to come has come. */
+/* A read that gets nothing for half a second is cancelled: what was to come has come. */
 static bool Once(struct reader *r) {
-    static uint64_t out[WIRE_READ_MOST / 8];
-    struct wire_read in = {WIRE_VERSION, r->resume, r->acknowledge ? r->load : 0, {0}};
+    static uint64_t out[ASSAY_READ_MOST / 8];
+    struct assay_read in = {ASSAY_ABI_VERSION, r->resume, r->acknowledge ? r->load : 0, {0}};
     OVERLAPPED o = {0};
     DWORD got = 0, error = 0;
     bool more = true;
@@ -172,11 +189,11 @@ static bool Once(struct reader *r) {
     memcpy(in.ack_through, r->last, sizeof in.ack_through);
     r->resume = false;
     o.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (!DeviceIoControl(assay_device, WIRE_IOCTL_READ, &in, sizeof in, out, sizeof out, &got, &o) &&
+    if (!DeviceIoControl(assay_device, ASSAY_IOCTL_READ, &in, sizeof in, out, sizeof out, &got, &o) &&
         GetLastError() != ERROR_IO_PENDING) {
         error = GetLastError();
     } else {
-        if (WaitForSingleObject(o.hEvent, 1000) != WAIT_OBJECT_0) {
+        if (WaitForSingleObject(o.hEvent, 500) != WAIT_OBJECT_0) {
             CancelIoEx(assay_device, &o);
             more = false;
         }
@@ -202,47 +219,33 @@ unsigned ReaderRead(struct reader *r, unsigned want) {
     return r->count;
 }
 
-const struct wire_record *ReaderRecord(const struct reader *r, unsigned n) {
-    size_t at = 0;
-
-    while (at < r->used) {
-        const struct wire_record *w = (const struct wire_record *)(r->memory + at);
-
-        if (n-- == 0)
-            return w;
-        at += w->bytes;
-    }
-    return NULL;
-}
-
 /* Where there is no such record, an empty one, so that a check can say what is wrong and go on. */
-const struct wire_record *ReaderFind(const struct reader *r, enum kind kind, unsigned n) {
-    static const struct wire_record none;
-    size_t at = 0;
+const struct assay_header *ReaderFind(const struct reader *r, enum assay_kind kind, unsigned n) {
+    static const uint64_t none[64];
 
-    while (at < r->used) {
-        const struct wire_record *w = (const struct wire_record *)(r->memory + at);
+    for (size_t at = 0; at < r->used;) {
+        const struct assay_header *h = (const struct assay_header *)(r->memory + at);
 
-        if (w->kind == kind && n-- == 0)
-            return w;
-        at += w->bytes;
+        if (h->kind == kind && n-- == 0)
+            return h;
+        at += h->size;
     }
-    return &none;
+    return (const struct assay_header *)none;
 }
 
-unsigned ReaderCount(const struct reader *r, enum kind kind) {
+unsigned ReaderCount(const struct reader *r, enum assay_kind kind) {
     unsigned n = 0;
 
     for (size_t at = 0; at < r->used;) {
-        const struct wire_record *w = (const struct wire_record *)(r->memory + at);
+        const struct assay_header *h = (const struct assay_header *)(r->memory + at);
 
-        n += w->kind == kind;
-        at += w->bytes;
+        n += h->kind == kind;
+        at += h->size;
     }
     return n;
 }
 
-bool TextIs(const struct wire_record *w, unsigned n, const wchar_t *text) {
-    return w->bytes != 0 && w->text[n].bytes == wcslen(text) * 2 &&
-           memcmp((const uint8_t *)w + w->text[n].offset, text, w->text[n].bytes) == 0;
+bool TextIs(const struct assay_header *h, struct assay_ref ref, const wchar_t *text) {
+    return h->size != 0 && ref.size == wcslen(text) * 2 && ref.offset + ref.size <= h->size &&
+           memcmp((const uint8_t *)h + ref.offset, text, ref.size) == 0;
 }

@@ -12,15 +12,8 @@
 #include <string.h>
 #include <windows.h>
 
-#include "../../../src/wire.h"
+#include "../../../abi.h"
 #include "../script.h"
-
-/* The kinds of records, as src/driver.h numbers them. */
-enum kind {
-    PROCESS_STARTED, PROCESS_FOUND, PROCESS_EXITED, IMAGE, THREAD_REMOTE, PROCESS_OPENED, KEY_SET, KEY_VALUE_DELETED, KEY_DELETED,
-    KEY_CREATED, KEY_RENAMED, FILE_MADE, FILE_WRITTEN, FILE_RENAMED, FILE_LINKED, FILE_DELETED, VOLUME_ARRIVED, VOLUME_LEFT,
-    CONNECT, ACCEPT, LISTEN, REFUSED, FLOW_ENDED, PAYLOAD, DATAGRAM, TAMPER,
-};
 
 /* check.c: a failed check is told with its place, and the run goes on to the next scenario. */
 extern int failures;
@@ -39,6 +32,7 @@ struct setting { /* what the double is told before the driver starts */
 };
 void ServiceForget(void);                           /* stop, delete, and wait until it is gone */
 DWORD ServiceStart(const struct setting *setting);  /* install and start; 0 or the error */
+void ServiceHolder(void);                           /* once the double is open */
 DWORD ServiceStop(void);                            /* 0 or the error */
 DWORD ServiceStarts(void);                          /* the boot guard's count */
 void ServiceStartsSet(DWORD starts);
@@ -54,8 +48,14 @@ void WaitIdle(void);
 
 bool AssayOpen(void);
 void AssayClose(void);
-bool Describe(struct wire_describe *out);
-DWORD FilterPut(uint64_t kinds, uint32_t payload, unsigned rules, const int *sort, const wchar_t *const *prefix);
+bool Describe(struct assay_description *out);
+struct rule {
+    uint32_t class, match;
+    uint64_t kinds;
+    const wchar_t *prefix;
+};
+DWORD FiltersPut(uint64_t generation, uint64_t kinds, uint32_t flags, unsigned rules, const struct rule *rule);
+DWORD Request(uint32_t code); /* healthy, unload: for the load that runs */
 DWORD Ioctl(uint32_t code, const void *in, DWORD in_bytes, void *out, DWORD out_bytes, DWORD *got);
 
 /* Reads until `want` records are there or nothing more comes for a while; acknowledges what was read before when asked to. */
@@ -65,9 +65,7 @@ struct reader {
     size_t room;
     unsigned count;
     uint64_t load;
-    uint64_t last[WIRE_CLASSES];
-    uint64_t lost[WIRE_CLASSES];
-    uint64_t posted[WIRE_CLASSES];
+    uint64_t last[ASSAY_CLASSES];
     bool acknowledge;
     bool resume;
     const char *fault; /* what a batch had wrong */
@@ -75,10 +73,19 @@ struct reader {
 void ReaderStart(struct reader *r, bool acknowledge, bool resume);
 void ReaderEnd(struct reader *r);
 unsigned ReaderRead(struct reader *r, unsigned want);
-const struct wire_record *ReaderRecord(const struct reader *r, unsigned n);                     /* any */
-const struct wire_record *ReaderFind(const struct reader *r, enum kind kind, unsigned n);        /* the n-th of a kind */
-unsigned ReaderCount(const struct reader *r, enum kind kind);
-bool TextIs(const struct wire_record *record, unsigned n, const wchar_t *text);
+const struct assay_header *ReaderFind(const struct reader *r, enum assay_kind kind, unsigned n); /* the n-th of a kind */
+unsigned ReaderCount(const struct reader *r, enum assay_kind kind);
+bool TextIs(const struct assay_header *record, struct assay_ref ref, const wchar_t *text);
+#define BODY(type, record) ((const struct type *)((record) + 1))
+
+/* Left behind by the last driver, as the double wrote it down when its process ended. */
+struct left {
+    uint64_t pool, registered, contexts, violations;
+    char violation[160];
+};
+bool Left(struct left *out);
+void Clean(void);
+void StopDriver(void);
 
 /* The scenarios. */
 struct scenario {

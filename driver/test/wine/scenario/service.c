@@ -4,6 +4,10 @@
 #define NAME L"assay"
 #define PATH L"C:\\windows\\system32\\drivers\\assay.sys"
 
+static HANDLE holder; /* the process that holds the driver */
+
+void ServiceHolder(void) { holder = OpenProcess(SYNCHRONIZE, FALSE, (DWORD)Status(STATUS_PROCESS)); }
+
 static void Write(const char *name, DWORD type, const void *data, DWORD bytes) {
     RegSetKeyValueA(HKEY_LOCAL_MACHINE, "Software\\AssayDouble", name, type, data, bytes);
 }
@@ -23,6 +27,12 @@ void ServiceForget(void) {
         CloseServiceHandle(service);
     }
     CloseServiceHandle(manager);
+    /* The process of a stopped driver lives on for a moment; the next one must not be taken for it. */
+    if (holder != NULL) {
+        WaitForSingleObject(holder, 10000);
+        CloseHandle(holder);
+        holder = NULL;
+    }
 }
 
 DWORD ServiceStart(const struct setting *setting) {
@@ -35,6 +45,7 @@ DWORD ServiceStart(const struct setting *setting) {
     Write("FailStatus", REG_DWORD, &setting->fail_status, sizeof(DWORD));
     Write("Verify", REG_DWORD, &setting->verify, sizeof(DWORD));
     Write("Old", REG_DWORD, &setting->old, sizeof(DWORD));
+    RegDeleteKeyValueA(HKEY_LOCAL_MACHINE, "Software\\AssayDouble", "Left");
     service = Open(&manager);
     if (service == NULL)
         service = CreateServiceW(manager, NAME, NAME, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START,
@@ -70,3 +81,24 @@ DWORD ServiceStarts(void) {
 }
 
 void ServiceStartsSet(DWORD starts) { RegSetKeyValueW(HKEY_LOCAL_MACHINE, KEY, L"Starts", REG_DWORD, &starts, sizeof starts); }
+
+/* The double writes this with every free after the device is gone; the last one is that of the last memory. */
+bool Left(struct left *out) {
+    HKEY key = NULL;
+    HANDLE changed = CreateEventW(NULL, FALSE, FALSE, NULL);
+    bool found = false;
+
+    RegOpenKeyA(HKEY_LOCAL_MACHINE, "Software\\AssayDouble", &key);
+    for (int i = 0; i < 3 && !(found && out->pool == 0); i++) {
+        DWORD bytes = sizeof *out;
+
+        RegNotifyChangeKeyValue(key, FALSE, REG_NOTIFY_CHANGE_LAST_SET, changed, TRUE);
+        found = RegGetValueA(key, NULL, "Left", RRF_RT_REG_BINARY, NULL, out, &bytes) == 0 && bytes == sizeof *out;
+        if (!(found && out->pool == 0))
+            WaitForSingleObject(changed, 1000);
+    }
+    RegDeleteValueA(key, "Left");
+    RegCloseKey(key);
+    CloseHandle(changed);
+    return found;
+}

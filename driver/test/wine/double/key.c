@@ -56,13 +56,18 @@ EXPORT NTSTATUS NTAPI CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER given, PVOID obj
         *id = (ULONG_PTR)object;
     if (name != NULL) {
         InterlockedIncrement(&names);
-        *name = &key->name;
+        UNICODE_STRING *copy = HeapAlloc(GetProcessHeap(), 8, sizeof *copy + key->name.Length);
+
+        copy->Buffer = (WCHAR *)(copy + 1); /* a name is what it was when it was asked for */
+        copy->Length = copy->MaximumLength = key->name.Length;
+        RtlCopyMemory(copy->Buffer, key->name.Buffer, key->name.Length);
+        *name = copy;
     }
     return STATUS_SUCCESS;
 }
 
 EXPORT VOID NTAPI CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING name) {
-    UNREFERENCED_PARAMETER(name);
+    HeapFree(GetProcessHeap(), 0, (PVOID)name);
     InterlockedDecrement(&names);
 }
 

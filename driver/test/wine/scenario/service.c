@@ -50,8 +50,15 @@ DWORD ServiceStart(const struct setting *setting) {
     if (service == NULL)
         service = CreateServiceW(manager, NAME, NAME, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START,
                                  SERVICE_ERROR_NORMAL, PATH, NULL, NULL, NULL, NULL, NULL);
-    if (service == NULL || !StartServiceW(service, 0, NULL))
+    if (service == NULL)
         error = GetLastError();
+    else
+        for (int i = 0; i < 500; i++) { /* a session that has just begun holds the service database for a moment */
+            error = StartServiceW(service, 0, NULL) ? 0 : GetLastError();
+            if (error != ERROR_SERVICE_DATABASE_LOCKED)
+                break;
+            Sleep(10);
+        }
     if (service != NULL)
         CloseServiceHandle(service);
     CloseServiceHandle(manager);

@@ -17,6 +17,8 @@
  * with a spin lock held. INIT code is gone after DriverEntry.
  */
 #define PAGED __attribute__((section("PAGE"), noinline))
+/* For what takes a spin lock and could be inlined into PAGE code, which would then run at DISPATCH_LEVEL. */
+#define RESIDENT __attribute__((noinline))
 #define INITIAL __attribute__((section("INIT"), noinline))
 
 /* The registrars below are in every Windows from 10 1607 on; mingw declares them not at all or wrongly. */

@@ -118,7 +118,7 @@ static VOID PAGED Describe(FLT_VOLUME *volume, ULONG file_system) {
     MemoryFree(room);
 }
 
-static FLT_VOLUME *Next(ULONG *file_system) {
+static FLT_VOLUME *RESIDENT Next(ULONG *file_system) {
     FLT_VOLUME *volume = NULL;
     KIRQL irql;
     ULONG i;

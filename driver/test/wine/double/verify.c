@@ -109,8 +109,15 @@ static LONG NTAPI OnFault(PVOID pointers) {
     if (at->ExceptionRecord->ExceptionCode != (NTSTATUS)STATUS_ACCESS_VIOLATION || image == NULL)
         return 0;
     nt = (IMAGE_NT_HEADERS64 *)(image + ((IMAGE_DOS_HEADER *)image)->e_lfanew);
-    if (where < image || where >= image + nt->OptionalHeader.SizeOfImage || Context()->irql < DISPATCH_LEVEL)
+    if (where < image || where >= image + nt->OptionalHeader.SizeOfImage)
         return 0;
+    if (Context()->irql < DISPATCH_LEVEL) {
+        /* Wine's dispatch is not behind the gate: paged code is away for another thread's sake, and comes back. */
+        if (at->ExceptionRecord->ExceptionInformation[0] != 8)
+            return 0;
+        Sleep(0);
+        return -1;
+    }
     Violation("paged code or data at DISPATCH_LEVEL", "PAGE");
     ProtectPaged(PAGE_EXECUTE_READ);
     return -1;

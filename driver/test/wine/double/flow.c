@@ -4,7 +4,6 @@
 #define MAX_CALLOUTS 64u
 #define MAX_FILTERS 64u
 #define MAX_FLOWS 4096u
-#define STATUS_FWP_CALLOUT_IN_USE STATUS_DEVICE_BUSY
 
 static struct callout {
     BOOLEAN used;
@@ -79,7 +78,7 @@ EXPORT NTSTATUS NTAPI FwpsCalloutUnregisterById0(UINT32 id) {
     }
     for (i = 0; i < MAX_FLOWS; i++)
         if (flows[i].used && flows[i].callout == id)
-            return STATUS_FWP_CALLOUT_IN_USE;
+            return STATUS_DEVICE_BUSY;
     callout->used = FALSE;
     while (firing != 0)
         Sleep(0);
@@ -163,8 +162,7 @@ EXPORT VOID NTAPI FwpsCopyStreamDataToBuffer0(const WFP_STREAM_DATA *data, PVOID
 
 EXPORT PVOID NTAPI NdisGetDataBuffer(NET_BUFFER *buffer, ULONG bytes, PVOID storage, ULONG align, ULONG offset) {
     RequireIrql(DISPATCH_LEVEL, "NdisGetDataBuffer");
-    UNREFERENCED_PARAMETER(align);
-    UNREFERENCED_PARAMETER(offset);
+    (void)align, (void)offset;
     if (bytes > buffer->data_bytes)
         return NULL;
     if ((buffer->data_offset & 1) == 0) /* contiguous: no copy is made */
@@ -239,8 +237,7 @@ EXPORT NTSTATUS NTAPI FwpmCalloutAdd0(HANDLE handle, const WFP_MCALLOUT *callout
     ULONG i;
 
     UNREFERENCED_PARAMETER(handle);
-    UNREFERENCED_PARAMETER(security);
-    UNREFERENCED_PARAMETER(id);
+    (void)security, (void)id;
     if (Fail("FwpmCalloutAdd0", &status))
         return status;
     for (i = 0; i < MAX_CALLOUTS; i++)
@@ -256,8 +253,7 @@ EXPORT NTSTATUS NTAPI FwpmFilterAdd0(HANDLE handle, const WFP_FILTER *filter, PV
     ULONG i;
 
     UNREFERENCED_PARAMETER(handle);
-    UNREFERENCED_PARAMETER(security);
-    UNREFERENCED_PARAMETER(id);
+    (void)security, (void)id;
     if (Fail("FwpmFilterAdd0", &status))
         return status;
     if (filter->action.type != WFP_ACTION_CALLOUT_INSPECTION || filter->conditions > 8)

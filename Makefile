@@ -99,7 +99,16 @@ bin/tools/.stamp: deploy/tools/go.mod deploy/tools/go.sum $(wildcard deploy/tool
 	@cd deploy/tools && GOFLAGS= go build -trimpath -o ../../bin/tools/ tool >&2
 	@touch $@
 
+.PHONY: driver
+driver: ## Build the kernel driver, signed for tests: bin/driver/assay.sys
+	@deploy/setup driver
+	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver all
+
 ##@ Test
+
+.PHONY: test-driver
+test-driver: driver ## Check the driver's gates and play its scenarios under Wine
+	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test
 test: ## Run all Go tests with the race detector on a Postgres of their own

@@ -1,0 +1,95 @@
+package kernel
+
+import "encoding/binary"
+
+// Description is what the driver says of itself.
+type Description struct {
+	Version, DriverVersion uint32
+	Passive                bool
+	Boot, Load             uint64
+	Why                    uint32 // of being passive
+	Starts                 uint32
+	UnloadAllowed          bool
+	Snapshot               int32 // NTSTATUS
+	FiltersGeneration      uint64
+	FiltersRefused         uint64
+	Sources                [Sources]SourceState
+	Rings                  [Classes]RingCounts
+}
+
+// SourceState is how one of the driver's sources stands.
+type SourceState struct {
+	Status int32 // NTSTATUS; 0 runs
+	Events uint64
+}
+
+// RingCounts are a class's: Posted = Delivered + Queued + Lost.
+type RingCounts struct {
+	Posted, Delivered, Queued, Lost, Filtered, Held, Size uint64
+}
+
+const descriptionSize = 656
+
+// notStarted is the status of a source that was not started: the driver is passive.
+const notStarted = 0x103
+
+// whys are reasons to be passive, by number.
+var whys = [...]string{"", "it was started three times without five healthy minutes", "its count of starts cannot be kept", "it is configured so"}
+
+// DecodeDescription decodes a self-description.
+func DecodeDescription(b []byte) (d Description, err error) {
+	if len(b) < descriptionSize {
+		return d, malformed("a description of %d bytes", len(b))
+	}
+	f := &fields{body: b}
+	if f.u32() != abiMagic {
+		return d, malformed("the description does not begin like one")
+	}
+	d.Version, d.DriverVersion, d.Passive, d.Boot, d.Load = f.u32(), f.u32(), f.u32() != 0, f.u64(), f.u64()
+	d.Why, d.Starts, d.UnloadAllowed, d.Snapshot = f.u32(), f.u32(), f.u32() != 0, f.i32()
+	d.FiltersGeneration, d.FiltersRefused = f.u64(), f.u64()
+	for i := range d.Sources {
+		d.Sources[i].Status = f.i32()
+		f.u32()
+		d.Sources[i].Events = f.u64()
+	}
+	for i := range d.Rings {
+		d.Rings[i] = RingCounts{f.u64(), f.u64(), f.u64(), f.u64(), f.u64(), f.u64(), f.u64()}
+	}
+	if d.Version == 0 {
+		return d, malformed("the description is of version 0")
+	}
+	return d, nil
+}
+
+// WhyPassive says in words why the driver records nothing, "" where it does.
+func (d *Description) WhyPassive() string {
+	if !d.Passive {
+		return ""
+	}
+	if int(d.Why) < len(whys) && whys[d.Why] != "" {
+		return whys[d.Why]
+	}
+	return "for a reason that this program does not know"
+}
+
+// readRequest asks for records and frees those that are durable.
+func readRequest(resume bool, load uint64, through [Classes]uint64) []byte {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, 80), abiVersion)
+	flag := uint32(0)
+	if resume {
+		flag = 1
+	}
+	b = binary.LittleEndian.AppendUint32(b, flag)
+	b = binary.LittleEndian.AppendUint64(b, load)
+	for _, n := range through {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// loadRequest is a request that speaks of one load alone.
+func loadRequest(load uint64) []byte {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 16), abiVersion)
+	return binary.LittleEndian.AppendUint64(b, load)
+}

@@ -1,6 +1,9 @@
 package kernel
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Description is what the driver says of itself.
 type Description struct {
@@ -92,4 +95,9 @@ func readRequest(resume bool, load uint64, through [Classes]uint64) []byte {
 func loadRequest(load uint64) []byte {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 16), abiVersion)
 	return binary.LittleEndian.AppendUint64(b, load)
+}
+
+// VersionText is a driver's version as people write it.
+func VersionText(v uint32) string {
+	return fmt.Sprintf("%d.%d", v>>16, v&0xFFFF)
 }

@@ -46,8 +46,20 @@ type TLS struct {
 	// Subject and Issuer are of the server's certificate, where it is in clear (TLS
 	// 1.2 and older) and was copied.
 	Subject, Issuer string
-	// Cut: the copy ends before the hello, or the certificate, does.
-	Cut bool
+	// Cut: the copy ends before the hello, or the certificate, does. HelloCut: before
+	// the hello does, so that its lists are not whole.
+	Cut, HelloCut bool
+}
+
+// Newest is the version that a server chose, or the newest that a client offers.
+func (t *TLS) Newest() uint16 {
+	if t.Server {
+		return t.chosen()
+	}
+	if offered := withoutGrease(t.Versions); len(offered) > 0 {
+		return slices.Max(offered)
+	}
+	return t.Version
 }
 
 // ParseTLS reads the records that b begins with. A hello may be split over records.
@@ -69,7 +81,7 @@ func ParseTLS(b []byte) (TLS, error) {
 		body = s[:length]
 		s = s[length:]
 	} else {
-		t.Cut, s = true, nil
+		t.Cut, t.HelloCut, s = true, true, nil
 	}
 	if !t.hello(body) {
 		return TLS{}, ErrNotTLS
@@ -339,11 +351,7 @@ func (t *TLS) JA4() string {
 	if t.Cut || t.Server {
 		return ""
 	}
-	version := t.Version
-	if offered := withoutGrease(t.Versions); len(offered) > 0 {
-		version = slices.Max(offered)
-	}
-	code := ja4Versions[version]
+	code := ja4Versions[t.Newest()]
 	if code == "" {
 		code = "00"
 	}

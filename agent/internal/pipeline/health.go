@@ -58,6 +58,23 @@ func (m *Meter) Lost(n uint64) {
 	m.state.Lost += n
 }
 
+// Passed counts records that the source read and that make no event, the last of
+// them at position: its positions are counted against what was seen.
+func (m *Meter) Passed(n, position uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Seen += n
+	m.state.Filtered += n
+	m.state.Position = max(m.state.Position, position)
+}
+
+// Restart says that the source counts its positions from 1 again.
+func (m *Meter) Restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Position = 0
+}
+
 // saw counts ev and reports whether the filter keeps it.
 func (m *Meter) saw(p *Pipeline, ev *telemetryv1.Event) bool {
 	kept := true

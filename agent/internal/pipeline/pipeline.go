@@ -80,6 +80,9 @@ type Pipeline struct {
 	limitRaw    atomic.Int64
 	limitEvents atomic.Int64
 
+	movedMu sync.Mutex
+	moved   chan struct{} // closed and made anew when positions became durable
+
 	failed   chan struct{} // closed once err is set
 	failOnce sync.Once
 	err      error
@@ -95,7 +98,7 @@ func New(cfg Config) (*Pipeline, error) {
 	setDefault(&cfg.RetryMax, 30*time.Second)
 	p := &Pipeline{
 		cfg: cfg, encoder: cfg.Encoder, streams: map[evidence.StreamKind]*stream{},
-		failed: make(chan struct{}), stop: make(chan struct{}),
+		moved: make(chan struct{}), failed: make(chan struct{}), stop: make(chan struct{}),
 	}
 	p.limitRaw.Store(defaultMaxRaw)
 	p.limitEvents.Store(maxEvents)
@@ -172,6 +175,22 @@ func (p *Pipeline) Position(key string) []byte {
 		return position
 	}
 	return least
+}
+
+// Moved implements Resume.
+func (p *Pipeline) Moved() <-chan struct{} {
+	p.movedMu.Lock()
+	defer p.movedMu.Unlock()
+	return p.moved
+}
+
+// wake tells whoever waits on Moved. A stream calls it after its positions are
+// durable and what waited for them is counted.
+func (p *Pipeline) wake() {
+	p.movedMu.Lock()
+	defer p.movedMu.Unlock()
+	close(p.moved)
+	p.moved = make(chan struct{})
 }
 
 // durable is the newest position of key up to which kind's events are stored.

@@ -290,6 +290,7 @@ func (s *stream) write() {
 			return
 		}
 		s.settled(blocks)
+		s.p.wake()
 	}
 }
 

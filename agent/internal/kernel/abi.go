@@ -16,6 +16,18 @@ const (
 	refUnknown   = 2
 )
 
+// Device is the driver's device, and the codes are what it takes.
+const (
+	Device          = `\\.\Assay`
+	ControlDescribe = 0x226000
+	ControlRead     = 0x22E006
+	ControlFilters  = 0x22A008
+	ControlHealthy  = 0x22A00C
+	ControlUnload   = 0x22A010
+	// ReadSize is the size of a read's answer: the largest that the driver fills.
+	ReadSize = maxRead
+)
+
 // Class is a ring of the driver: a storm in one cannot blind another.
 type Class uint8
 

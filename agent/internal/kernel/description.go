@@ -31,17 +31,18 @@ type RingCounts struct {
 	Posted, Delivered, Queued, Lost, Filtered, Held, Size uint64
 }
 
-const descriptionSize = 656
+// DescriptionSize is how many bytes a description has.
+const DescriptionSize = 656
 
-// notStarted is the status of a source that was not started: the driver is passive.
-const notStarted = 0x103
+// NotStarted is the status of a source that was not started: the driver is passive.
+const NotStarted = 0x103
 
 // whys are reasons to be passive, by number.
 var whys = [...]string{"", "it was started three times without five healthy minutes", "its count of starts cannot be kept", "it is configured so"}
 
 // DecodeDescription decodes a self-description.
 func DecodeDescription(b []byte) (d Description, err error) {
-	if len(b) < descriptionSize {
+	if len(b) < DescriptionSize {
 		return d, malformed("a description of %d bytes", len(b))
 	}
 	f := &fields{body: b}
@@ -76,8 +77,8 @@ func (d *Description) WhyPassive() string {
 	return "for a reason that this program does not know"
 }
 
-// readRequest asks for records and frees those that are durable.
-func readRequest(resume bool, load uint64, through [Classes]uint64) []byte {
+// ReadRequest asks for records and frees those that are durable.
+func ReadRequest(resume bool, load uint64, through [Classes]uint64) []byte {
 	b := binary.LittleEndian.AppendUint32(make([]byte, 0, 80), abiVersion)
 	flag := uint32(0)
 	if resume {
@@ -91,8 +92,8 @@ func readRequest(resume bool, load uint64, through [Classes]uint64) []byte {
 	return b
 }
 
-// loadRequest is a request that speaks of one load alone.
-func loadRequest(load uint64) []byte {
+// LoadRequest is the request of Healthy and Unload, which speaks of one load alone.
+func LoadRequest(load uint64) []byte {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 16), abiVersion)
 	return binary.LittleEndian.AppendUint64(b, load)
 }
@@ -101,3 +102,6 @@ func loadRequest(load uint64) []byte {
 func VersionText(v uint32) string {
 	return fmt.Sprintf("%d.%d", v>>16, v&0xFFFF)
 }
+
+// SourceName is the name of a source by its place in a description.
+func SourceName(i int) string { return sourceNames[i] }

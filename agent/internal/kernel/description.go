@@ -105,3 +105,21 @@ func VersionText(v uint32) string {
 
 // SourceName is the name of a source by its place in a description.
 func SourceName(i int) string { return sourceNames[i] }
+
+// statuses are the NTSTATUS values that the driver's sources mostly fail with.
+var statuses = map[uint32]string{
+	NotStarted: "not started", 0xC0000022: "access denied", 0xC000009A: "insufficient resources", 0xC000007A: "the system lacks the interface",
+	0xC01C0011: "altitude is taken", 0xC0000001: "unsuccessful", 0xC00000BB: "not supported", 0xC0000002: "not implemented",
+}
+
+// StatusText is an NTSTATUS in words, "running" for success.
+func StatusText(status int32) string {
+	if status == 0 {
+		return "running"
+	}
+	code := uint32(status)
+	if word, ok := statuses[code]; ok {
+		return fmt.Sprintf("%s (0x%x)", word, code)
+	}
+	return fmt.Sprintf("status 0x%x", code)
+}

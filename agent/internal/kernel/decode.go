@@ -169,3 +169,7 @@ func (f *fields) decode(kind Kind) any {
 	}
 	return nil
 }
+
+// IsBatch reports whether b begins like an answer to a read. A record does not: it
+// begins with its size, which is smaller.
+func IsBatch(b []byte) bool { return len(b) >= 4 && binary.LittleEndian.Uint32(b) == abiMagic }

@@ -164,9 +164,15 @@ func (p *Pipeline) Run(ctx context.Context, source Source) error { return source
 
 // Position implements Resume: the least of what the key's streams hold durable.
 func (p *Pipeline) Position(key string) []byte {
+	// Read before what waits: an event that this has seen was added before, so a
+	// stream in which nothing of the key waits then holds all up to here.
+	newest := p.newest(key)
 	var least []byte
 	for i, kind := range []evidence.StreamKind{evidence.Control, evidence.Bulk} {
 		position := p.durable(kind, key)
+		if s := p.streams[kind]; s != nil && bytes.Compare(position, newest) < 0 && !s.waiting(key) {
+			position = newest
+		}
 		if i == 0 || bytes.Compare(position, least) < 0 {
 			least = position
 		}
@@ -175,6 +181,17 @@ func (p *Pipeline) Position(key string) []byte {
 		return position
 	}
 	return least
+}
+
+// newest is the newest position of key that any stream has taken.
+func (p *Pipeline) newest(key string) []byte {
+	var newest []byte
+	for _, s := range p.streams {
+		if position := s.newest(key); bytes.Compare(position, newest) > 0 {
+			newest = position
+		}
+	}
+	return newest
 }
 
 // Moved implements Resume.

@@ -301,6 +301,13 @@ func (s *stream) waiting(key string) bool {
 	return s.outstanding[key] > 0
 }
 
+// newest is the newest position of key that was taken.
+func (s *stream) newest(key string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken[key]
+}
+
 // settled counts blocks that are durable now.
 func (s *stream) settled(blocks []*block) {
 	s.mu.Lock()

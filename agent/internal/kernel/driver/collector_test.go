@@ -353,8 +353,13 @@ func TestDriverComesAndGoes(t *testing.T) {
 	first := drivertest.Load(5, 134087000000000000, 1<<20)
 	first.Sources[5] = -1073741790 // the minifilter was refused
 	first.Post(processRecord(77))
+	h.bulk.setFull(true) // so that nothing of the first is on disk when the second comes
 	h.load(first)
-	settled(t, first, kernel.ClassProcess)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := first.Wait(ctx.Done(), func() bool { return first.Given(kernel.ClassProcess) == 1 }); err != nil {
+		t.Fatal(err)
+	}
 	up := health(t, h, func(s *telemetryv1.SourceState) bool { return s.GetChannel() == "process" && s.GetRunning() })
 	if !slices.Contains(up.GetCapabilities(), "process.start") || up.GetFilterDigest() != "built-in" {
 		t.Errorf("processes stand so: %v", up)
@@ -368,6 +373,10 @@ func TestDriverComesAndGoes(t *testing.T) {
 	second.Post(processRecord(78))
 	h.load(second)
 	first.Break(errors.New("the device does not exist any more"))
+	if err := second.Wait(ctx.Done(), func() bool { return second.Given(kernel.ClassProcess) == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	h.bulk.setFull(false)
 	settled(t, second, kernel.ClassProcess)
 	var boots []string
 	for _, ev := range h.bulk.events(t) {

@@ -189,6 +189,7 @@ func (d *Driver) fill() []byte {
 	if records == 0 {
 		return nil
 	}
+	d.wake()
 	le := binary.LittleEndian
 	le.PutUint32(out, 0x59535341)
 	le.PutUint32(out[4:], 1)
@@ -282,4 +283,11 @@ func (d *Driver) BadAcks() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.badAcks
+}
+
+// Given is the newest n of a class that a reader was given.
+func (d *Driver) Given(class kernel.Class) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rings[class].given
 }

@@ -291,3 +291,13 @@ func (d *Driver) Given(class kernel.Class) uint64 {
 	defer d.mu.Unlock()
 	return d.rings[class].given
 }
+
+// Bytes are the records that a class holds, one behind the other.
+func (d *Driver) Bytes(class kernel.Class) (out []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rings[class].records {
+		out = append(out, r.bytes...)
+	}
+	return out
+}

@@ -152,7 +152,9 @@ func (c *Collector) serve(ctx context.Context, resume pipeline.Resume, emit pipe
 	c.said = ""
 	c.cfg.Log.InfoContext(ctx, "kernel driver is read", "version", kernel.VersionText(d.DriverVersion), "load", d.Load, "passive", d.Passive)
 	s := &session{c: c, port: port, resume: resume, emit: emit, since: c.cfg.Now()}
-	s.look(ctx)
+	if err := s.look(ctx); err != nil {
+		return err
+	}
 	return s.run(ctx)
 }
 

@@ -142,6 +142,7 @@ func (m *Mapper) key(r *kernel.Record, b *kernel.Key) []*telemetryv1.Event {
 		body.TargetName, body.ValueName = key+`\`+shown, shown
 	case kernel.KindKeyRenamed:
 		body.TargetNewName = key[:strings.LastIndexByte(key, '\\')+1] + name
+	default: // the key alone
 	}
 	e.field("TargetObject", body.TargetName)
 	e.field("NewName", body.TargetNewName)

@@ -55,7 +55,9 @@ func (m *Mapper) flow(r *kernel.Record, b *kernel.Flow) []*telemetryv1.Event {
 			body.Direction = "in"
 		case kernel.KindFlowListening:
 			body.Action, body.Direction = "SOCKET_LISTEN_BLOCKED", "in"
+		default: // a connection out
 		}
+	default: // as the flow itself says
 	}
 	e := m.begin(r, kind.id)
 	e.acted(p)

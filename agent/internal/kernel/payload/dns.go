@@ -292,7 +292,7 @@ func (r *dnsReader) caa(end int) string {
 		r.bad = true
 		return ""
 	}
-	return fmt.Sprintf("%d %s %q", flags, r.take(n), r.message[r.at:end])
+	return fmt.Sprintf("%d %s %s", flags, printable(r.take(n)), strconv.QuoteToASCII(string(r.message[r.at:end])))
 }
 
 // service writes SVCB and HTTPS: priority, target and the parameters that say

@@ -182,14 +182,14 @@ func exchange(t testing.TB, config *tls.Config, versions uint16) (client, server
 	done.Go(func() {
 		s := tls.Server(right, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: config.NextProtos, MaxVersion: versions})
 		_ = s.Handshake() // the pipe is closed once the client is done
-		_ = s.Close()
 	})
 	c := tls.Client(left, config)
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Close()
+	_ = a.Close() // at once: a farewell would wait for a reader
 	done.Wait()
+	_ = b.Close()
 	return left.sent, right.sent
 }
 

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/assay-audit/assay/agent/internal/servertest"
+	"github.com/assay-audit/assay/proto/evidence"
 )
 
 const (
@@ -69,6 +72,16 @@ func (w *windows) hold() {
 		_ = input.Close()
 		_ = shell.Wait()
 	})
+}
+
+// load starts the driver.
+func (w *windows) load() {
+	w.t.Helper()
+	w.hold()
+	w.must(wine, "sc", "create", "assay", "type=", "kernel", "binPath=", `C:\windows\system32\drivers\assay.sys`)
+	if out := w.must(wine, "sc", "start", "assay"); !strings.Contains(out, "RUNNING") {
+		w.t.Fatalf("the driver does not run:\n%s", out)
+	}
 }
 
 func (w *windows) command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -159,11 +172,7 @@ func TestKernelUnderWine(t *testing.T) {
 	if _, errs, err := w.run(wine, `C:\assay-agent.exe`, "kernel", "status"); err == nil || !strings.Contains(errs, "the driver is not loaded") {
 		t.Errorf("without a driver: %v\n%s", err, errs)
 	}
-	w.hold()
-	w.must(wine, "sc", "create", "assay", "type=", "kernel", "binPath=", `C:\windows\system32\drivers\assay.sys`)
-	if out := w.must(wine, "sc", "start", "assay"); !strings.Contains(out, "RUNNING") {
-		t.Fatalf("the driver does not run:\n%s", out)
-	}
+	w.load()
 	w.must(wine, `C:\play.exe`, "6000")
 	full := w.rings()
 	process := full["process"]
@@ -225,4 +234,112 @@ func TestKernelUnderWine(t *testing.T) {
 func jsonNumber(n uint64) string {
 	b, _ := json.Marshal(n) // a number always has a form
 	return string(b)
+}
+
+// TestRunUnderWine kills the agent while it reads the driver's own program: every
+// record reaches the server once.
+func TestRunUnderWine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("Wine takes half a minute")
+	}
+	w := newWindows(t)
+	server := servertest.New(t, time.Now)
+	if err := os.WriteFile(filepath.Join(w.prefix, "drive_c/token"), []byte(servertest.Token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.hold()
+	w.must(wine, `C:\assay-agent.exe`, "enrol", "--server", server.Address, "--ca-hash", server.CAHash, "--token-file", `C:\token`, "--dir", `C:\state`)
+	// The agent is there before the driver, and takes it up when it appears.
+	agent := w.start("run", "--dir", `C:\state`)
+	w.load()
+	const rounds, each = 4, 400
+	for round := range rounds {
+		w.must(wine, `C:\play.exe`, jsonNumber(each))
+		if round == rounds-1 {
+			break
+		}
+		w.until(func(r ringStatus) bool { return r.Delivered > uint64(round*each) })
+		agent.kill()
+		agent = w.start("run", "--dir", `C:\state`)
+	}
+	w.until(func(r ringStatus) bool { return r.Posted == rounds*each && r.Delivered == r.Posted })
+	agent.kill()
+	agent = w.start("run", "--dir", `C:\state`)
+	seen := map[uint64]int{}
+	deadline := time.Now().Add(time.Minute)
+	for len(seen) < rounds*each && time.Now().Before(deadline) {
+		w.rings() // takes a while, and the server hears of more meanwhile
+		events, err := server.Events(evidence.Bulk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(seen)
+		for _, ev := range events {
+			if ev.GetProcess().GetAction() == "PROC_CREATE" && ev.GetPosition().GetChannel() == "process" {
+				seen[ev.GetPosition().GetSequence()]++
+			}
+		}
+	}
+	agent.kill()
+	for n := uint64(1); n <= rounds*each; n++ {
+		if seen[n] != 1 {
+			t.Fatalf("process %d of %d reached the server %d times\n%s", n, rounds*each, seen[n], agent.said())
+		}
+	}
+	if len(seen) != rounds*each {
+		t.Errorf("%d processes reached the server", len(seen))
+	}
+}
+
+// program is one that runs.
+type program struct {
+	w       *windows
+	command *exec.Cmd
+	log     string
+}
+
+// start runs the agent in the background.
+func (w *windows) start(args ...string) *program {
+	w.t.Helper()
+	log, err := os.CreateTemp(w.prefix, "log")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	p := &program{w: w, log: log.Name(), command: w.command(context.Background(), wine, append([]string{`C:\assay-agent.exe`}, args...)...)}
+	p.command.Stderr = log
+	if err := p.command.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(p.kill)
+	return p
+}
+
+// kill ends it as a crash does.
+func (p *program) kill() {
+	if p.command.ProcessState != nil {
+		return
+	}
+	_ = p.command.Process.Kill()
+	_ = p.command.Wait()
+}
+
+func (p *program) said() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// until asks the driver how processes stand until it is so.
+func (w *windows) until(ok func(ringStatus) bool) {
+	w.t.Helper()
+	var last ringStatus
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if last = w.rings()["process"]; ok(last) {
+			return
+		}
+	}
+	w.t.Fatalf("it never came to that; processes stand so: %+v", last)
 }

@@ -99,7 +99,16 @@ bin/tools/.stamp: deploy/tools/go.mod deploy/tools/go.sum $(wildcard deploy/tool
 	@cd deploy/tools && GOFLAGS= go build -trimpath -o ../../bin/tools/ tool >&2
 	@touch $@
 
+.PHONY: driver
+driver: ## Build the kernel driver, signed for tests: bin/driver/assay.sys
+	@deploy/setup driver
+	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver all
+
 ##@ Test
+
+.PHONY: test-driver
+test-driver: driver ## Check the driver's gates and play its scenarios under Wine
+	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test
 test: ## Run all Go tests with the race detector on a Postgres of their own
@@ -125,11 +134,22 @@ fuzz: ## Fuzz everything that parses; FUZZTIME=10m is shared out over all target
 	@deploy/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Measure speed on a Postgres that waits for the disk; ARGS='--help'
+bench: bench-tools ## Measure event logs read and hosts evaluated; ARGS='--help'
+	@exec bin/tools/assay-bench core $(ARGS)
+
+.PHONY: bench-ingest
+bench-ingest: bench-tools ## Measure the way in from agents to facts beside plain COPY; ARGS='--help'
+	@exec bin/tools/assay-bench ingest $(ARGS)
+
+.PHONY: bench-streams
+bench-streams: bench-tools ## Measure 10,000 connected agents and a restart of their server; ARGS='--help'
+	@exec bin/tools/assay-bench streams $(ARGS)
+
+.PHONY: bench-tools
+bench-tools:
 	@deploy/setup postgres
 	@mkdir -p bin/tools
-	@go build -o bin/tools/ ./server/cmd/assay-bench
-	@exec bin/tools/assay-bench $(ARGS)
+	@go build -o bin/tools/ ./server/cmd/assay-bench ./agent/cmd/assay-agent
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
@@ -138,9 +158,12 @@ bench-go: ## Run the Go benchmarks; PKG=./agent/evtx for one package
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres
 	@with-postgres go test -run '^$$' -bench . -benchmem $(PKG)
 
-.PHONY: bench-verify
-bench-verify: ## Measure the verification of a ledger; ARGS='--events 10000000'
-	@deploy/setup postgres
+.PHONY: bench-rules
+bench-rules: ## Measure the rule engine beside another; needs ASSAY_TESTDATA; ARGS='--help'
 	@mkdir -p bin/tools
-	@go build -o bin/tools/ ./server/cmd/assay-bench
-	@exec bin/tools/assay-bench --verify --events 1000000 $(ARGS)
+	@cd server/cmd/rule-bench && GOFLAGS= go build -o ../../../bin/tools/ .
+	@exec bin/tools/rule-bench $(ARGS)
+
+.PHONY: bench-verify
+bench-verify: bench-tools ## Measure the verification of a ledger; ARGS='--events 10000000'
+	@exec bin/tools/assay-bench verify $(ARGS)

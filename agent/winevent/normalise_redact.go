@@ -16,6 +16,10 @@ var (
 
 const redaction = "[redacted]"
 
+// RedactText takes secrets of this product out of s, for events that are no
+// records of the event log.
+func RedactText(s string) string { return redactText(s) }
+
 // redactText takes secrets of this product out of s.
 func redactText(s string) string {
 	if !mayHoldToken(s) {

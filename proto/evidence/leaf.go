@@ -32,13 +32,14 @@ const (
 	LeafErasure     LeafKind = 17
 	LeafHold        LeafKind = 18
 	LeafLost        LeafKind = 19
+	LeafAlert       LeafKind = 20 // an alert opened, or opened again
 )
 
 var leafNames = [...]string{
 	LeafBatch: "batch", LeafEpoch: "epoch", LeafCertificate: "certificate", LeafRun: "run", LeafTransition: "transition",
 	LeafFinding: "finding", LeafPack: "pack", LeafOperator: "operator", LeafFork: "fork", LeafKey: "key",
 	LeafException: "exception", LeafReview: "review", LeafScope: "scope", LeafPolicy: "policy", LeafEngine: "engine",
-	LeafArchive: "archive", LeafErasure: "erasure", LeafHold: "hold", LeafLost: "lost",
+	LeafArchive: "archive", LeafErasure: "erasure", LeafHold: "hold", LeafLost: "lost", LeafAlert: "alert",
 }
 
 func (k LeafKind) String() string {

@@ -74,7 +74,9 @@ func (e *CopyEncoder) AppendRow(dst []byte, p Placement, v *View) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(t.Columns)))
 	dst = appendCommon(dst, p, v)
 	values := e.values[:len(t.plain)]
-	clear(values)
+	for i := range values {
+		values[i].set = false
+	}
 	for w := (wire{rest: v.body}); w.next(); {
 		at, ok := t.columnOf(w.field)
 		if !ok {
@@ -85,7 +87,7 @@ func (e *CopyEncoder) AppendRow(dst []byte, p Placement, v *View) []byte {
 			if !value.set {
 				e.lists[at] = e.lists[at][:0]
 			}
-			e.lists[at] = append(e.lists[at], text(w.bytes))
+			e.lists[at] = append(e.lists[at], withoutNUL(w.bytes))
 		}
 		value.text, value.number, value.set = w.bytes, w.number, true
 	}
@@ -114,13 +116,13 @@ func appendCommon(dst []byte, p Placement, v *View) []byte {
 	if channel == "" {
 		channel = v.Raw.Channel
 	}
-	dst = appendText(appendText(dst, text(channel)), text(v.Raw.Provider))
+	dst = appendText(appendText(dst, withoutNUL(channel)), withoutNUL(v.Raw.Provider))
 	if v.HasRaw {
 		dst = binary.BigEndian.AppendUint32(appendSize(dst, 4), min(v.Raw.EventID, math.MaxInt32))
 	} else {
 		dst = appendNull(dst)
 	}
-	return appendText(dst, text(v.RuleName))
+	return appendText(dst, withoutNUL(v.RuleName))
 }
 
 // labels are the texts of an enumeration's numbers from 0, which protobuf looks up
@@ -150,7 +152,7 @@ func (e *CopyEncoder) appendValue(dst []byte, p *plainField, at int) []byte {
 		if !value.set {
 			return appendSize(dst, 0)
 		}
-		return appendText(dst, text(value.text))
+		return appendText(dst, withoutNUL(value.text))
 	case KindTexts:
 		if !value.set {
 			return appendTexts(dst, nil)

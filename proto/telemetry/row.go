@@ -116,11 +116,14 @@ func texts(list protoreflect.List) []string {
 
 // text makes s fit for a text column: PostgreSQL takes neither NUL nor invalid
 // UTF-8 and would refuse the whole batch of rows for one such value.
-func text(s string) string {
+func text(s string) string { return strings.ToValidUTF8(withoutNUL(s), "\ufffd") }
+
+// withoutNUL is text for what is valid UTF-8 already, as all texts of a View are.
+func withoutNUL(s string) string {
 	if strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(s, "\x00", "\ufffd")
 	}
-	return strings.ToValidUTF8(s, "\ufffd")
+	return s
 }
 
 // clamp keeps what exceeds a bigint at its greatest value.

@@ -2,60 +2,113 @@ package telemetry
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-const migration = "../../migrations/0002_events.sql"
+// migrations are the files that make the event tables: the first as it was
+// released, and those that came later, each of which only adds.
+const migrations = "../../migrations/[0-9]*_*.sql"
 
-// schemaSQL is the migration that creates the event tables as the registry has
-// them. Once released it is fixed: later columns come in later migrations, and
-// the comparison is then with the live schema alone.
-func schemaSQL() string {
+var (
+	createTable = regexp.MustCompile(`(?s)CREATE TABLE (\w+) \(\n(.*?)\n\)`)
+	addColumn   = regexp.MustCompile(`ALTER TABLE (\w+) ADD COLUMN (\w+) ([a-z ]+?(?:\[\])?)( NOT NULL DEFAULT '[^']*')?;`)
+)
+
+// migratedColumns are the columns of all tables as the migrations leave them, each
+// as "type" or "type NOT NULL".
+func migratedColumns(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(migrations)
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d migrations, %v", len(files), err)
+	}
+	tables := map[string]map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, create := range createTable.FindAllStringSubmatch(string(text), -1) {
+			columns := map[string]string{}
+			for line := range strings.SplitSeq(create[2], "\n") {
+				name, kind, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(line), ","), " ")
+				columns[name] = kind
+			}
+			tables[create[1]] = columns
+		}
+		for _, add := range addColumn.FindAllStringSubmatch(string(text), -1) {
+			if tables[add[1]] == nil {
+				t.Fatalf("%s: a column of %s, which is no table", file, add[1])
+			}
+			tables[add[1]][add[2]] = add[3]
+			if add[4] != "" {
+				tables[add[1]][add[2]] += " NOT NULL"
+			}
+		}
+	}
+	return tables
+}
+
+// missingSQL is what a migration must say to bring a table to what the registry
+// has. What is not null has a default, so that the release before can still write.
+func missingSQL(table *Table, columns map[string]string) string {
 	var b strings.Builder
-	b.WriteString(`-- +goose Up
--- The event tables, one per message of assay.telemetry.v1, generated from the
--- table registry (go test ./proto/telemetry -run TestSchema -update).
---
--- Rows are projections: (position, ordinal) says which event of which batch a
--- row is of, and there is no primary key because the projection's cursor moves in
--- the transaction that copies the rows. Partitions by received_at are made at
--- run time, by day or by ISO week.
-`)
-	for _, t := range Tables() {
-		fmt.Fprintf(&b, "\nCREATE TABLE %s (\n", t.Name)
-		for i, c := range t.Columns {
-			fmt.Fprintf(&b, "    %s %s", c.Name, c.SQLType)
-			if !c.Nullable {
-				b.WriteString(" NOT NULL")
-			}
-			if i < len(t.Columns)-1 {
-				b.WriteString(",")
-			}
-			b.WriteString("\n")
+	if columns == nil {
+		fmt.Fprintf(&b, "\nCREATE TABLE %s (\n", table.Name)
+		for i, c := range table.Columns {
+			fmt.Fprintf(&b, "    %s %s%s\n", c.Name, columnSQL(&c), map[bool]string{true: ","}[i < len(table.Columns)-1])
 		}
 		b.WriteString(") PARTITION BY RANGE (received_at);\n")
-		fmt.Fprintf(&b, "CREATE INDEX %s_host_observed ON %[1]s (host_id, observed_at);\n", t.Name)
-		fmt.Fprintf(&b, "CREATE INDEX %s_received ON %[1]s USING brin (received_at);\n", t.Name)
+		fmt.Fprintf(&b, "CREATE INDEX %s_host_observed ON %[1]s (host_id, observed_at);\n", table.Name)
+		fmt.Fprintf(&b, "CREATE INDEX %s_received ON %[1]s USING brin (received_at);\n", table.Name)
+		return b.String()
 	}
-	b.WriteString(`
--- How many events of an observed day were received on which day: a query over
--- observed_at looks here for the bounds of received_at that prune partitions.
-CREATE TABLE event_days (
-    table_name text NOT NULL,
-    received_day date NOT NULL,
-    observed_day date NOT NULL,
-    events bigint NOT NULL,
-    PRIMARY KEY (table_name, received_day, observed_day)
-);
-CREATE INDEX event_days_observed ON event_days (table_name, observed_day);
-`)
+	for _, c := range table.Columns {
+		if columns[c.Name] != "" {
+			continue
+		}
+		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s %s", table.Name, c.Name, columnSQL(&c))
+		if !c.Nullable {
+			b.WriteString(map[bool]string{true: " DEFAULT '{}'", false: " DEFAULT ''"}[strings.HasSuffix(c.SQLType, "[]")])
+		}
+		b.WriteString(";\n")
+	}
 	return b.String()
 }
 
-// TestSchema compares the migration with the registry; -update writes it.
+func columnSQL(c *Column) string {
+	if c.Nullable {
+		return c.SQLType
+	}
+	return c.SQLType + " NOT NULL"
+}
+
+// TestSchema compares what the migrations leave with the registry. What is
+// missing is printed as the SQL of the migration that is to be written.
 func TestSchema(t *testing.T) {
-	compareOrUpdate(t, migration, []byte(schemaSQL()))
+	t.Parallel()
+	tables := migratedColumns(t)
+	var missing strings.Builder
+	for _, table := range Tables() {
+		columns := tables[table.Name]
+		missing.WriteString(missingSQL(table, columns))
+		for _, c := range table.Columns {
+			if got := columns[c.Name]; got != "" && got != columnSQL(&c) {
+				t.Errorf("%s: column %s is %s, the registry has %s", table.Name, c.Name, got, columnSQL(&c))
+			}
+			delete(columns, c.Name)
+		}
+		for name := range columns {
+			t.Errorf("%s: column %s is not in the registry", table.Name, name)
+		}
+	}
+	if missing.Len() > 0 {
+		t.Errorf("migrations lack:\n%s", missing.String())
+	}
 }
 
 // TestColumnNames: names are used unquoted in SQL, in filters and in osquery, so

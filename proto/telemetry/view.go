@@ -51,25 +51,38 @@ type RawView struct {
 }
 
 // ParseView reads one serialised Event. It fails where proto.Unmarshal does.
-func ParseView(data string) (View, error) {
-	v, err := parsePlain(data)
-	if err == nil {
-		return v, nil
+func ParseView(data string) (v View, err error) {
+	err = v.Parse(data)
+	return v, err
+}
+
+// Parse is ParseView into v, whatever it was before. After an error v is empty.
+func (v *View) Parse(data string) error {
+	if v.parsePlain(data) {
+		return nil
 	}
+	err := v.parseOdd(data)
+	if err != nil {
+		*v = View{}
+	}
+	return err
+}
+
+func (v *View) parseOdd(data string) error {
 	// Seldom: bytes that our encoder does not write. Protobuf's own reader says
 	// what they mean, and its writer puts that into plain form.
 	ev := new(telemetryv1.Event)
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(data), ev); err != nil {
-		return View{}, fmt.Errorf("decoding event: %w", err)
+		return fmt.Errorf("decoding event: %w", err)
 	}
 	plain, err := proto.Marshal(ev)
 	if err != nil {
-		return View{}, fmt.Errorf("encoding event: %w", err)
+		return fmt.Errorf("encoding event: %w", err)
 	}
-	if v, err = parsePlain(string(plain)); err != nil {
-		return View{}, fmt.Errorf("decoding event: %w", err)
+	if !v.parsePlain(string(plain)) {
+		return fmt.Errorf("decoding event: %w", errNotPlain)
 	}
-	return v, nil
+	return nil
 }
 
 // Message decodes the whole event. The result is the caller's.
@@ -92,30 +105,27 @@ const (
 
 // parsePlain takes what our encoder writes: each field at most once, and known.
 // All of it is checked, also what is not read.
-func parsePlain(data string) (v View, err error) {
-	v.data = data
+func (v *View) parsePlain(data string) bool {
+	*v = View{data: data}
 	w := wire{rest: data}
 	var seen uint32
 	bodies := 0
 	for w.next() {
 		if w.field < eventFirstBody {
 			if seen&(1<<w.field) != 0 {
-				return v, errNotPlain
+				return false
 			}
 			seen |= 1 << w.field
 			if !v.header(&w) {
-				return v, errNotPlain
+				return false
 			}
 			continue
 		}
 		if bodies++; bodies > 1 || !v.setBody(w.field, w.message()) {
-			return v, errNotPlain
+			return false
 		}
 	}
-	if w.failed {
-		return v, errNotPlain
-	}
-	return v, nil
+	return !w.failed
 }
 
 func (v *View) header(w *wire) bool {

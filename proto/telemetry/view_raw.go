@@ -62,6 +62,9 @@ func (r *RawView) field(w *wire) bool {
 
 // checkField checks a Field.
 func checkField(data string) bool {
+	if name, value, ok := plainPair(data); ok {
+		return validText(name) && validText(value)
+	}
 	w := wire{rest: data}
 	for w.next() {
 		if w.field != 1 && w.field != 2 {
@@ -121,7 +124,40 @@ func (r *RawView) Fields(yield func(name, value string) bool) {
 	}
 }
 
+// Tags of the texts of a Field.
+const (
+	tagName  = 1<<3 | wireBytes
+	tagValue = 2<<3 | wireBytes
+)
+
+// plainPair reads a Field as nearly all are written: a name and then a value, with
+// lengths of a byte, or of two for the value. Its texts are not checked.
+func plainPair(data string) (name, value string, ok bool) {
+	if len(data) < 4 || data[0] != tagName || data[1] >= 0x80 {
+		return "", "", false
+	}
+	end := 2 + int(data[1])
+	if len(data) < end+2 || data[end] != tagValue {
+		return "", "", false
+	}
+	name, data = data[2:end], data[end+1:]
+	size, head := int(data[0]), 1
+	if size >= 0x80 {
+		if len(data) < 2 || data[1] >= 0x80 {
+			return "", "", false
+		}
+		size, head = size&0x7f|int(data[1])<<7, 2
+	}
+	if len(data) != head+size {
+		return "", "", false
+	}
+	return name, data[head:], true
+}
+
 func fieldOf(data string) (name, value string) {
+	if name, value, ok := plainPair(data); ok {
+		return name, value
+	}
 	for w := (wire{rest: data}); w.next(); {
 		if w.field == 1 {
 			name = w.bytes

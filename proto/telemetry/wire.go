@@ -33,23 +33,22 @@ func (w *wire) next() bool {
 	if w.rest == "" || w.failed {
 		return false
 	}
-	tag := w.varint()
+	tag := w.short()
 	w.field, w.kind = tag>>3, tag&7
 	switch w.kind {
 	case wireVarint:
-		w.number = w.varint()
+		w.number = w.short()
 	case wireFixed64:
 		if len(w.rest) < 8 {
 			w.failed = true
 			return false
 		}
-		w.number = 0
-		for i := 7; i >= 0; i-- {
-			w.number = w.number<<8 | uint64(w.rest[i])
-		}
+		s := w.rest[:8]
+		w.number = uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 		w.rest = w.rest[8:]
 	case wireBytes:
-		size := w.varint()
+		size := w.short()
 		if w.failed || size > uint64(len(w.rest)) {
 			w.failed = true
 			return false
@@ -59,6 +58,22 @@ func (w *wire) next() bool {
 		w.failed = true
 	}
 	return !w.failed
+}
+
+// short is varint, and quick where there are one or two bytes, as in most of what
+// an event has.
+func (w *wire) short() uint64 {
+	if s := w.rest; len(s) > 1 {
+		if s[0] < 0x80 {
+			w.rest = s[1:]
+			return uint64(s[0])
+		}
+		if s[1] < 0x80 {
+			w.rest = s[2:]
+			return uint64(s[0]&0x7f) | uint64(s[1])<<7
+		}
+	}
+	return w.varint()
 }
 
 func (w *wire) varint() (n uint64) {
@@ -77,9 +92,22 @@ func (w *wire) varint() (n uint64) {
 	return 0
 }
 
+// validText is utf8.ValidString, which it does not call for the short texts of ASCII
+// that most are.
+func validText(s string) bool {
+	if len(s) > 32 {
+		return utf8.ValidString(s)
+	}
+	var or byte
+	for i := range len(s) {
+		or |= s[i]
+	}
+	return or < utf8.RuneSelf || utf8.ValidString(s)
+}
+
 // text is the value of a string field.
 func (w *wire) text() string {
-	if w.kind != wireBytes || !utf8.ValidString(w.bytes) {
+	if w.kind != wireBytes || !validText(w.bytes) {
 		w.failed = true
 		return ""
 	}

@@ -83,6 +83,7 @@ type commands struct {
 	Fleet   fleetCommand   `cmd:"" help:"Simulate many hosts, for demonstrations and load."`
 	Status  statusCommand  `cmd:"" help:"Show identity, spools and the last exchange with the server."`
 	EVTX    evtxCommand    `cmd:"" name:"evtx" help:"Look into event log files, without a server."`
+	Kernel  kernelCommand  `cmd:"" help:"Look at the kernel driver and its records."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

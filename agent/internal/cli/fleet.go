@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,9 @@ type fleetCommand struct {
 	Rate     float64       `help:"Multiplies ordinary activity." default:"1"`
 	Once     bool          `help:"End when all is committed, instead of going on in real time."`
 	Events   int           `help:"Load: send this many generated events from each host as fast as possible, and nothing else. Needs --once." placeholder:"N"`
+	Prepare  bool          `help:"Load: only write the events to the spools; a run without it then sends them."`
+	Hold     bool          `help:"Load: when all hosts are connected, print \"ready\", and send from the first line of standard input on."`
+	Pace     int           `help:"Load: events a second that all hosts together write and send; 0 for as many as they can." placeholder:"N"`
 
 	ApprovedDevices bool `help:"Print the removable devices that the organisation approved, and end."`
 	Script          bool `help:"Print what goes wrong on which host, and end."`
@@ -43,6 +47,7 @@ record. With --events, the number is the folder's: a run that was killed is comp
 Examples:
   assay-agent fleet --hosts 25 --server 127.0.0.1:8444 --ca-hash 9f86d0...0a08 --token-file token.txt
   assay-agent fleet --hosts 50 --events 20000 --once --dir /tmp/load --server ... --ca-hash ... --token-file token.txt
+  assay-agent fleet --hosts 50 --events 20000 --once --prepare --dir /tmp/load --server ... --ca-hash ... --token-file token.txt
   assay-agent fleet --script`
 }
 
@@ -61,6 +66,8 @@ func (c *fleetCommand) Run(e *env) error {
 		return errors.New("--server and --ca-hash are needed")
 	case c.Events < 0 || c.Events > 0 && !c.Once:
 		return errors.New("--events takes a positive number and needs --once")
+	case c.Events == 0 && (c.Prepare || c.Hold || c.Pace != 0) || c.Pace < 0:
+		return errors.New("--prepare, --hold and --pace N need --events")
 	}
 	cfg, err := c.config(e)
 	if err != nil {
@@ -69,11 +76,27 @@ func (c *fleetCommand) Run(e *env) error {
 	if c.Events == 0 {
 		return fleet.Run(e.ctx, cfg)
 	}
-	result, err := fleet.Load(e.ctx, cfg, c.Events)
+	result, err := fleet.Load(e.ctx, cfg, c.loading(e))
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(e.stdout).Encode(result)
+}
+
+func (c *fleetCommand) loading(e *env) fleet.Loading {
+	l := fleet.Loading{Events: c.Events, Prepare: c.Prepare, PerSecond: c.Pace}
+	if c.Hold {
+		l.Start = func(context.Context) error {
+			if _, err := fmt.Fprintln(e.stdout, "ready"); err != nil {
+				return err
+			}
+			if _, err := bufio.NewReader(e.stdin).ReadString('\n'); err != nil {
+				return fmt.Errorf("waiting for the line that starts the load: %w", err)
+			}
+			return nil
+		}
+	}
+	return l
 }
 
 func (c *fleetCommand) config(e *env) (fleet.Config, error) {

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/assay-audit/assay/agent/internal/collect"
+	"github.com/assay-audit/assay/agent/internal/kernel"
+	"github.com/assay-audit/assay/agent/internal/kernel/driver"
+	"github.com/assay-audit/assay/agent/internal/kernel/event"
 	"github.com/assay-audit/assay/agent/internal/pipeline"
 	"github.com/assay-audit/assay/agent/internal/service"
 )
@@ -23,6 +27,8 @@ type runCommand struct {
 func (runCommand) Help() string {
 	return `Runs until it is told to stop (Ctrl-C, SIGTERM), then flushes, signs and closes. What was not sent is sent after the
 next start. Nothing is lost while the server cannot be reached.
+
+On Windows the kernel driver is read where it is loaded, and waited for where it is not; see assay-agent kernel status.
 
 Examples:
   assay-agent run
@@ -54,8 +60,21 @@ func (c *runCommand) Run(e *env) error {
 		}
 		sources = append(sources, &collect.Watch{Dir: c.Watch, Interval: c.WatchInterval, Now: e.now, Log: e.log})
 	}
+	if runtime.GOOS == "windows" {
+		sources = append(sources, kernelSource(e, agent, c.Dir))
+	}
 	e.log.Info("agent starts", "agent_id", info.AgentID.String(), "server", info.Server, "version", e.version)
 	err = agent.Run(e.ctx, sources...)
 	e.log.Info("agent stopped")
 	return err
+}
+
+// kernelSource reads the kernel driver, whenever it is there.
+func kernelSource(e *env, agent *service.Agent, dir string) pipeline.Source {
+	return driver.New(driver.Config{
+		Open: driver.Open, Host: agent.Identity.Info().HostID, Running: driver.Running, Drives: driver.Drives, Account: driver.Account,
+		Meter:   func(class string) *pipeline.Meter { return agent.Pipeline.Meter(driver.Source, class) },
+		Filters: func(drives []event.Drive) (*kernel.FilterBlob, error) { return stateFilters(dir, drives) },
+		Now:     e.now, Log: e.log,
+	})
 }

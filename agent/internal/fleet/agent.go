@@ -32,6 +32,7 @@ type agent struct {
 	pipe     *pipeline.Pipeline
 	link     *uplink.Uplink
 	acked    chan struct{} // receives after an acknowledgement
+	pool     []pooled      // of a load that is about to be written
 
 	// disconnect ends the running uplink and waits for it; nil: there is none.
 	disconnect func() error
@@ -72,15 +73,18 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 		a.spools[kind], stores[kind] = s, s
 	}
 	info := a.identity.Info()
-	a.link, err = uplink.New(uplink.Config{
+	link := uplink.Config{
 		Server: info.Server, TLS: a.identity.TLS, Dial: f.cfg.Dial, Spools: a.spools, StateFile: service.UplinkFile(a.dir),
 		AgentID: info.AgentID, LedgerKey: info.LedgerKey, Sign: a.identity.Sign, AgentVersion: f.cfg.AgentVersion, Log: a.log, Now: f.cfg.Now,
 		Acked: a.wake,
 		// The pipeline is made after the uplink, and before it runs.
 		Welcomed: uplink.TellWelcome(
 			func(maxRaw, events uint32) { a.pipe.SetLimits(maxRaw, events) }, func(skew time.Duration) { a.pipe.SetClockSkew(skew) }),
-	})
-	if err != nil {
+	}
+	if f.pace != nil {
+		link.Pace, link.Settled = f.pace.send, f.pace.settled
+	}
+	if a.link, err = uplink.New(link); err != nil {
 		return nil, errors.Join(err, a.release())
 	}
 	a.pipe, err = pipeline.New(pipeline.Config{

@@ -78,6 +78,7 @@ type fleet struct {
 	// slots bound how many hosts enrol and write their past at a time.
 	slots *semaphore.Weighted
 	limit int64 // of each spool
+	pace  *pace // of a load; nil: none
 
 	progress progress
 }

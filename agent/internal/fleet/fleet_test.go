@@ -238,6 +238,48 @@ func TestInterruptedBackfillGoesOn(t *testing.T) {
 	checkOnce(t, all)
 }
 
+// A prepared load is sent by the next run, from its start on and not before, and
+// what is paced is all sent too.
+func TestPreparedLoad(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	s := servertest.New(t, c.now)
+	cfg := testConfig(t, s, c)
+	cfg.Hosts = 3
+	events := func() (n int) {
+		for _, kinds := range byAgent(t, s) {
+			for _, list := range kinds {
+				n += len(list)
+			}
+		}
+		return n
+	}
+	if _, err := Load(t.Context(), cfg, Loading{Events: 900, Prepare: true}); err != nil {
+		t.Fatal(err)
+	}
+	if n := events(); n != 0 {
+		t.Fatalf("%d events were sent by the preparation", n)
+	}
+	result, err := Load(t.Context(), cfg, Loading{Events: 900, Start: func(context.Context) error {
+		if n := events(); n != 0 {
+			t.Errorf("%d events were sent before the start", n)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := events(); n != 2700 || result.Events != 2700 || result.Batches == 0 || result.Bytes == 0 || result.AckP99Ms < result.AckP50Ms {
+		t.Errorf("%d events are there; %+v", n, result)
+	}
+	if result, err = Load(t.Context(), cfg, Loading{Events: 1500, PerSecond: 100_000}); err != nil {
+		t.Fatal(err)
+	}
+	if n := events(); n != 4500 || result.Events != 1800 {
+		t.Errorf("%d events are there after a paced load; %+v", n, result)
+	}
+}
+
 func TestLoadCommitsAll(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
@@ -251,7 +293,7 @@ func TestLoadCommitsAll(t *testing.T) {
 				before += len(events)
 			}
 		}
-		result, err := Load(t.Context(), cfg, n)
+		result, err := Load(t.Context(), cfg, Loading{Events: n})
 		if err != nil {
 			t.Fatal(err)
 		}

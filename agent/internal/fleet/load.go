@@ -3,11 +3,15 @@ package fleet
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/assay-audit/assay/agent/internal/pipeline"
 	"github.com/assay-audit/assay/agent/winevent"
@@ -22,7 +26,13 @@ const poolSize = 2048
 // fields repeat after a while. The same arguments give the same records.
 func Records(seed uint64, host int, from time.Time, n int) iter.Seq[*winevent.Record] {
 	return func(yield func(*winevent.Record) bool) {
-		pool := recordPool(seed, host, min(n, poolSize))
+		repeated(recordPool(seed, host, min(n, poolSize)), from, n)(yield)
+	}
+}
+
+// repeated yields n records of a pool under new ids and times.
+func repeated(pool []pooled, from time.Time, n int) iter.Seq[*winevent.Record] {
+	return func(yield func(*winevent.Record) bool) {
 		var ids [channelCount]uint64
 		for i := range n {
 			p := pool[i%len(pool)]
@@ -58,14 +68,98 @@ func recordPool(seed uint64, host, n int) []pooled {
 	return pool[:max(n, 1)]
 }
 
+// Loading says what a load run sends, and when.
+type Loading struct {
+	// Events is how many each host sends.
+	Events int
+	// Prepare writes them to the spools and sends nothing: the next run without it
+	// begins to send at once.
+	Prepare bool
+	// Start is called once all hosts are connected, and may wait; nothing is sent
+	// before it returns. nil: begin.
+	Start func(ctx context.Context) error
+	// PerSecond is how many events all hosts together write in a second, and send
+	// as soon as they are durable; 0: as many as they can.
+	PerSecond int
+}
+
+// paceEvents are written at a time where there is a pace: a batch.
+const paceEvents = 300
+
+// pace lets hosts write and send once the run has started, and no faster than asked
+// for, and keeps what becomes of it.
+type pace struct {
+	started chan struct{}
+	limit   *rate.Limiter // nil: none
+
+	mu     sync.Mutex
+	bytes  int64
+	events uint64
+	took   []time.Duration
+}
+
+func newPace(perSecond int) *pace {
+	p := &pace{started: make(chan struct{})}
+	if perSecond > 0 {
+		p.limit = rate.NewLimiter(rate.Limit(perSecond), paceEvents)
+	}
+	return p
+}
+
+// send waits for the start. It never waits for the pace: the session that calls it
+// takes no acknowledgement meanwhile.
+func (p *pace) send(ctx context.Context, bytes int) error {
+	select {
+	case <-p.started:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.mu.Lock()
+	p.bytes += int64(bytes)
+	p.mu.Unlock()
+	return nil
+}
+
+// write waits until the next events may be written.
+func (p *pace) write(ctx context.Context) error {
+	if p.limit == nil {
+		return nil
+	}
+	return p.limit.WaitN(ctx, paceEvents)
+}
+
+func (p *pace) settled(events uint32, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.events += uint64(events)
+	p.took = append(p.took, took)
+}
+
+// quantile of the times from sending a batch to its acknowledgement, in ms.
+func (p *pace) quantile(of float64) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.took) == 0 {
+		return 0
+	}
+	slices.Sort(p.took)
+	return float64(p.took[int(of*float64(len(p.took)-1))]) / float64(time.Millisecond)
+}
+
 // LoadResult is what a load run did.
 type LoadResult struct {
 	Hosts int `json:"hosts"`
-	// Events is how many were committed by this run.
+	// Events is how many were acknowledged in this run.
 	Events int `json:"events"`
 	// Seconds is the time from when all hosts were ready until the last event was
 	// committed.
 	Seconds float64 `json:"seconds"`
+	// Batches were acknowledged in this run, after so many milliseconds each. Bytes
+	// were sent, without what gRPC and TLS add.
+	Batches  int     `json:"batches"`
+	Bytes    int64   `json:"bytes"`
+	AckP50Ms float64 `json:"ack_p50_ms"`
+	AckP99Ms float64 `json:"ack_p99_ms"`
 }
 
 // loadKey names a load in the spools' progress.
@@ -75,14 +169,15 @@ const loadKey = "load"
 // disk allow, and waits until all are committed. The number is the folder's: a
 // run that was killed is completed by the next one with the same number, without
 // loss or repetition, and a larger number adds what is missing.
-func Load(ctx context.Context, cfg Config, events int) (LoadResult, error) {
+func Load(ctx context.Context, cfg Config, l Loading) (LoadResult, error) {
 	f, release, err := prepare(ctx, cfg)
 	if err != nil {
 		return LoadResult{}, err
 	}
 	defer release()
 	// A full spool would wait for what is safe to delete, which takes a day.
-	f.limit += int64(events) << 10
+	f.limit += int64(l.Events) << 10
+	f.pace = newPace(l.PerSecond)
 	agents, err := f.openAll(ctx)
 	defer func() {
 		for _, a := range agents {
@@ -92,27 +187,97 @@ func Load(ctx context.Context, cfg Config, events int) (LoadResult, error) {
 	if err != nil {
 		return LoadResult{}, err
 	}
-	result := LoadResult{Hosts: cfg.Hosts}
-	counts := make([]int, len(agents))
-	began := cfg.Now()
-	g, gctx := errgroup.WithContext(ctx)
-	for i, a := range agents {
+	if l.Prepare {
+		return f.prepareLoad(ctx, agents, l.Events)
+	}
+	return f.load(ctx, agents, l)
+}
+
+// load connects all agents, waits for the start, and sends.
+func (f *fleet) load(ctx context.Context, agents []*agent, l Loading) (LoadResult, error) {
+	result := LoadResult{Hosts: len(agents)}
+	// Records are made before the start, which is not to pay for them.
+	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
+		if err := f.slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer f.slots.Release(1)
+		if a.written() < uint64(l.Events) {
+			a.pool = recordPool(f.timeline.Seed, a.host.Number, min(l.Events, poolSize))
+		}
+		return nil
+	})
+	if err != nil {
+		return result, err
+	}
+	for _, a := range agents {
 		a.connect(ctx)
+	}
+	if l.Start != nil {
+		if err := f.allConnected(ctx, agents); err != nil {
+			return result, err
+		}
+		if err := l.Start(ctx); err != nil {
+			return result, err
+		}
+	}
+	began := f.cfg.Now()
+	close(f.pace.started)
+	err = f.each(ctx, agents, func(ctx context.Context, a *agent) error {
+		if err := a.write(ctx, l.Events); err != nil {
+			return err
+		}
+		return a.committed(ctx)
+	})
+	result.Seconds = f.cfg.Now().Sub(began).Seconds()
+	result.AckP50Ms, result.AckP99Ms = f.pace.quantile(0.5), f.pace.quantile(0.99)
+	result.Events, result.Batches, result.Bytes = int(f.pace.events), len(f.pace.took), f.pace.bytes
+	return result, err
+}
+
+// prepareLoad writes with no connection, some hosts at a time.
+func (f *fleet) prepareLoad(ctx context.Context, agents []*agent, events int) (LoadResult, error) {
+	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
+		if err := f.slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer f.slots.Release(1)
+		return a.write(ctx, events)
+	})
+	return LoadResult{Hosts: len(agents)}, err
+}
+
+// each runs do for every agent at once.
+func (f *fleet) each(ctx context.Context, agents []*agent, do func(context.Context, *agent) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, a := range agents {
 		g.Go(func() error {
-			n, err := a.load(gctx, events)
-			counts[i] = n
-			if err != nil {
+			if err := do(gctx, a); err != nil {
 				return fmt.Errorf("loading from host %s: %w", a.host.Name, err)
 			}
 			return nil
 		})
 	}
-	err = g.Wait()
-	for _, n := range counts {
-		result.Events += n
+	return g.Wait()
+}
+
+// connectedPoll is how often it is looked whether all hosts are connected.
+const connectedPoll = 10 * time.Millisecond
+
+func (f *fleet) allConnected(ctx context.Context, agents []*agent) error {
+	for i := 0; i < len(agents); {
+		select {
+		case err := <-agents[i].broken:
+			return fmt.Errorf("connecting host %s: %w", agents[i].host.Name, err)
+		default:
+		}
+		if agents[i].link.Status().Connected {
+			i++
+		} else if !sleep(ctx, connectedPoll) {
+			return ctx.Err()
+		}
 	}
-	result.Seconds = cfg.Now().Sub(began).Seconds()
-	return result, err
+	return nil
 }
 
 // openAll enrols and opens all hosts, some at a time.
@@ -144,39 +309,43 @@ func (f *fleet) openAll(ctx context.Context) ([]*agent, error) {
 	return agents, err
 }
 
-// load emits what is missing of n events and waits until all are committed. It
-// returns how many were missing.
-func (a *agent) load(ctx context.Context, n int) (int, error) {
-	done := uint64(0)
+// written is how many of the load's events the spools hold, or have held.
+func (a *agent) written() uint64 {
 	if least := a.pipe.Position(loadKey); len(least) == 8 {
-		done = binary.BigEndian.Uint64(least)
+		return binary.BigEndian.Uint64(least)
 	}
-	normaliser, number, stored := winevent.Normaliser{}, uint64(0), a.stored()
+	return 0
+}
+
+// write makes what is missing of n events durable in the spools.
+func (a *agent) write(ctx context.Context, n int) error {
+	done := a.written()
+	if done >= uint64(n) {
+		return nil
+	}
+	if a.pool == nil {
+		a.pool = recordPool(a.fleet.timeline.Seed, a.host.Number, min(n, poolSize))
+	}
+	defer func() { a.pool = nil }()
+	pace := a.fleet.pace
+	normaliser, number := winevent.Normaliser{}, uint64(0)
 	// The record ids go on where a run before ended; the times are of this one.
 	from := a.fleet.cfg.Now().Add(-time.Duration(n) * 100 * time.Microsecond)
-	for r := range Records(a.fleet.timeline.Seed, a.host.Number, from, n) {
+	for r := range repeated(a.pool, from, n) {
 		if number++; number <= done {
 			continue
+		}
+		if (number-done)%paceEvents == 1 && pace.limit != nil {
+			if err := errors.Join(a.pipe.Flush(ctx), pace.write(ctx)); err != nil {
+				return err
+			}
 		}
 		item := pipeline.Item{
 			Event: normaliser.Normalise(r), Key: loadKey, Position: binary.BigEndian.AppendUint64(nil, number),
 		}
 		if err := a.pipe.Emit(ctx, item); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if err := a.pipe.Flush(ctx); err != nil {
-		return 0, err
-	}
-	// What the pipeline knew already is not counted again.
-	return int(a.stored() - stored), a.committed(ctx)
-}
-
-// stored is how many events the spools' chains have held so far.
-func (a *agent) stored() uint64 {
-	var n uint64
-	for _, s := range a.spools {
-		n += s.Head().NextSequence
-	}
-	return n
+	return a.pipe.Flush(ctx)
 }

@@ -58,6 +58,48 @@ func (m *Meter) Lost(n uint64) {
 	m.state.Lost += n
 }
 
+// Passed counts records that the source read and that make no event, the last of
+// them at position: its positions are counted against what was seen.
+func (m *Meter) Passed(n, position uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Seen += n
+	m.state.Filtered += n
+	m.state.Position = max(m.state.Position, position)
+}
+
+// Filtered is how many events and records were left out so far.
+func (m *Meter) Filtered() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.Filtered
+}
+
+// Excluded counts what the source left out before it took a position.
+func (m *Meter) Excluded(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Filtered += n
+}
+
+// SetFilters names the filters that the source itself has in force.
+func (m *Meter) SetFilters(digest string) {
+	m.mu.Lock()
+	changed := m.state.FilterDigest != digest
+	m.state.FilterDigest = digest
+	m.mu.Unlock()
+	if changed {
+		m.health.changed()
+	}
+}
+
+// Restart says that the source counts its positions from 1 again.
+func (m *Meter) Restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Position = 0
+}
+
 // saw counts ev and reports whether the filter keeps it.
 func (m *Meter) saw(p *Pipeline, ev *telemetryv1.Event) bool {
 	kept := true
@@ -131,7 +173,7 @@ func (m *Meter) snapshot() *telemetryv1.SourceState {
 	return &telemetryv1.SourceState{
 		Source: m.source, Channel: m.channel, Running: m.state.Running, Reason: m.state.Reason,
 		Capabilities: slices.Clone(m.state.Capabilities), Position: m.state.Position, Seen: m.state.Seen,
-		Filtered: m.state.Filtered, Dropped: m.state.Dropped, Lost: m.state.Lost, LagMs: m.state.LagMs,
+		Filtered: m.state.Filtered, Dropped: m.state.Dropped, Lost: m.state.Lost, LagMs: m.state.LagMs, FilterDigest: m.state.FilterDigest,
 	}
 }
 

@@ -80,6 +80,9 @@ type Pipeline struct {
 	limitRaw    atomic.Int64
 	limitEvents atomic.Int64
 
+	movedMu sync.Mutex
+	moved   chan struct{} // closed and made anew when positions became durable
+
 	failed   chan struct{} // closed once err is set
 	failOnce sync.Once
 	err      error
@@ -95,7 +98,7 @@ func New(cfg Config) (*Pipeline, error) {
 	setDefault(&cfg.RetryMax, 30*time.Second)
 	p := &Pipeline{
 		cfg: cfg, encoder: cfg.Encoder, streams: map[evidence.StreamKind]*stream{},
-		failed: make(chan struct{}), stop: make(chan struct{}),
+		moved: make(chan struct{}), failed: make(chan struct{}), stop: make(chan struct{}),
 	}
 	p.limitRaw.Store(defaultMaxRaw)
 	p.limitEvents.Store(maxEvents)
@@ -161,9 +164,15 @@ func (p *Pipeline) Run(ctx context.Context, source Source) error { return source
 
 // Position implements Resume: the least of what the key's streams hold durable.
 func (p *Pipeline) Position(key string) []byte {
+	// Read before what waits: an event that this has seen was added before, so a
+	// stream in which nothing of the key waits then holds all up to here.
+	newest := p.newest(key)
 	var least []byte
 	for i, kind := range []evidence.StreamKind{evidence.Control, evidence.Bulk} {
 		position := p.durable(kind, key)
+		if s := p.streams[kind]; s != nil && bytes.Compare(position, newest) < 0 && !s.waiting(key) {
+			position = newest
+		}
 		if i == 0 || bytes.Compare(position, least) < 0 {
 			least = position
 		}
@@ -172,6 +181,33 @@ func (p *Pipeline) Position(key string) []byte {
 		return position
 	}
 	return least
+}
+
+// newest is the newest position of key that any stream has taken.
+func (p *Pipeline) newest(key string) []byte {
+	var newest []byte
+	for _, s := range p.streams {
+		if position := s.newest(key); bytes.Compare(position, newest) > 0 {
+			newest = position
+		}
+	}
+	return newest
+}
+
+// Moved implements Resume.
+func (p *Pipeline) Moved() <-chan struct{} {
+	p.movedMu.Lock()
+	defer p.movedMu.Unlock()
+	return p.moved
+}
+
+// wake tells whoever waits on Moved. A stream calls it after its positions are
+// durable and what waited for them is counted.
+func (p *Pipeline) wake() {
+	p.movedMu.Lock()
+	defer p.movedMu.Unlock()
+	close(p.moved)
+	p.moved = make(chan struct{})
 }
 
 // durable is the newest position of key up to which kind's events are stored.

@@ -21,6 +21,10 @@ type Resume interface {
 	// again only where its events take more than one stream, and the pipeline
 	// drops those.
 	Position(key string) []byte
+	// Moved returns a channel that is closed once more is durable than when it
+	// was called: for sources whose own store is freed by what was made durable.
+	// Ask for it before Position, so that nothing falls between the two.
+	Moved() <-chan struct{}
 }
 
 // Emit hands an event over. It returns nil once the event has a place in a

@@ -290,6 +290,7 @@ func (s *stream) write() {
 			return
 		}
 		s.settled(blocks)
+		s.p.wake()
 	}
 }
 
@@ -298,6 +299,13 @@ func (s *stream) waiting(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.outstanding[key] > 0
+}
+
+// newest is the newest position of key that was taken.
+func (s *stream) newest(key string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken[key]
 }
 
 // settled counts blocks that are durable now.

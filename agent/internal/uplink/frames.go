@@ -41,7 +41,7 @@ func (s *session) pump() error {
 		if err := s.send(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_Batch{Batch: frame}}); err != nil {
 			return err
 		}
-		l.inflight = append(l.inflight, sent{number: b.Header.Number, hash: b.Hash, size: b.Size(), at: s.u.cfg.Now()})
+		l.inflight = append(l.inflight, sent{number: b.Header.Number, hash: b.Hash, size: b.Size(), events: b.Header.EventCount, at: s.u.cfg.Now()})
 		l.bytes += b.Size()
 		l.next = nil
 	}
@@ -134,9 +134,12 @@ func (s *session) ack(a *agentv1.Ack) error {
 			return err
 		}
 	}
-	n := 0
+	n, now := 0, s.u.cfg.Now()
 	for n < len(l.inflight) && l.inflight[n].number <= a.GetNumber() {
 		l.bytes -= l.inflight[n].size
+		if s.u.cfg.Settled != nil {
+			s.u.cfg.Settled(l.inflight[n].events, now.Sub(l.inflight[n].at))
+		}
 		n++
 	}
 	l.inflight = l.inflight[n:]

@@ -32,6 +32,7 @@ type sent struct {
 	number uint64
 	hash   evidence.Hash
 	size   int
+	events uint32
 	at     time.Time
 }
 

@@ -51,6 +51,9 @@ type Config struct {
 	Refused func(reason string)
 	// Acked is told of each acknowledgement; nil: nobody. It must not block.
 	Acked func(kind evidence.StreamKind)
+	// Settled is told of each batch how many events it has and how long after it was
+	// sent its acknowledgement came; nil: nobody. It must not block.
+	Settled func(events uint32, took time.Duration)
 	// Admit is called before each connection and Pace before each batch of so
 	// many bytes; they may wait. nil: no limit. Many agents may share them.
 	Admit func(ctx context.Context) error

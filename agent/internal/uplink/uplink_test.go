@@ -373,8 +373,15 @@ func TestSlowServerAndWindow(t *testing.T) {
 	}
 	h := newHost(t, s)
 	paced := 0
+	var settled atomic.Int64
 	h.change = func(c *uplink.Config) {
 		c.Pace = func(_ context.Context, n int) error { paced += n; return nil }
+		c.Settled = func(events uint32, took time.Duration) {
+			if took < 0 {
+				t.Errorf("an acknowledgement came %s before its batch was sent", -took)
+			}
+			settled.Add(int64(events))
+		}
 	}
 	h.append(evidence.Bulk, 1, 30)
 	h.start()
@@ -382,6 +389,9 @@ func TestSlowServerAndWindow(t *testing.T) {
 	h.stop()
 	if most.Load() > 3 || paced < 30*150 {
 		t.Fatalf("%d batches in flight, %d bytes paced", most.Load(), paced)
+	}
+	if settled.Load() != 30 {
+		t.Errorf("%d events were settled, want 30", settled.Load())
 	}
 	h.check(evidence.Bulk, sequence(1, 30))
 }

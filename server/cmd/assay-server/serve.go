@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -25,8 +26,11 @@ import (
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/lease"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/project"
+	"github.com/assay-audit/assay/server/internal/rule/pack"
+	"github.com/assay-audit/assay/server/internal/ruleimport"
 	"github.com/assay-audit/assay/server/internal/upkeep"
 	"github.com/assay-audit/assay/web"
 )
@@ -41,6 +45,9 @@ type serveCmd struct {
 	Console string   `help:"Address for the console and assayctl." default:":8443" env:"ASSAY_CONSOLE"`
 	Metrics string   `help:"Address for metrics and health, in clear: keep it local." default:"127.0.0.1:9464" env:"ASSAY_METRICS"`
 	Migrate bool     `help:"Migrate the database first." env:"ASSAY_MIGRATE"`
+
+	ConsoleURL    string         `name:"console-url" help:"Where people reach the console, for links in notifications (default: the first --host and the console's port)." env:"ASSAY_CONSOLE_URL" placeholder:"URL"`
+	NotifyNetwork []netip.Prefix `name:"notify-network" help:"Networks that notifications may go to, e.g. 10.0.0.0/8; without it, anywhere but this machine and its link." env:"ASSAY_NOTIFY_NETWORK" placeholder:"CIDR"`
 
 	SafeAfter      time.Duration `help:"Stated retention: agents keep what is committed this long, against a restored backup." default:"24h" env:"ASSAY_SAFE_AFTER"`
 	EvaluateEvery  time.Duration `help:"How often all hosts are evaluated." default:"1m" env:"ASSAY_EVALUATE_EVERY"`
@@ -83,11 +90,14 @@ func (c *serveCmd) Run(e *env) (err error) {
 
 // Tasks that one server at a time is enough for, besides the lanes.
 const (
-	growTask     = "grow"
-	evaluateTask = "evaluate"
-	verifyTask   = "verify"
-	retainTask   = "retain"
-	witnessTask  = "witness"
+	growTask      = "grow"
+	evaluateTask  = "evaluate"
+	verifyTask    = "verify"
+	retainTask    = "retain"
+	correlateTask = "correlate"
+	backfillTask  = "backfill"
+	alertTask     = "alert"
+	witnessTask   = "witness"
 )
 
 // identity is this run of the program among the servers on the database.
@@ -122,10 +132,15 @@ type server struct {
 	growing    *ledger.Growing
 	leases     *lease.Leases
 	runner     *project.Runner
+	correlate  *project.Correlation
+	backfill   *project.Backfill
 	evaluation *upkeep.Evaluation
+	alerts     *upkeep.Alert
 	retention  *upkeep.Retention
 	witnessing *upkeep.Witnessing
 	verify     *verification
+	notifier   *notify.Notifier
+	queue      *postgres.Queue
 	pages      *http.Server
 	health     *http.Server
 }
@@ -139,6 +154,9 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	}
 	for _, w := range warnings {
 		cfg.log.WarnContext(ctx, "database setting", "warning", w)
+	}
+	if err := importRules(ctx, cfg); err != nil {
+		return nil, err
 	}
 	s := &server{cfg: cfg}
 	if s.authority, err = ca.Load(cfg.Keys, cfg.now); err != nil {
@@ -165,6 +183,22 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// importRules puts the rules that came with this program in force, once.
+func importRules(ctx context.Context, cfg serverConfig) error {
+	sources, err := pack.Builtin()
+	if err != nil {
+		return err
+	}
+	imported, err := ruleimport.ImportBuiltin(ctx, cfg.db.Store, sources, "assay-server "+version)
+	if err != nil {
+		return fmt.Errorf("importing the built-in rules: %w", err)
+	}
+	if imported != nil {
+		cfg.log.InfoContext(ctx, "built-in rules imported", "version", imported.Version, "rules", len(imported.Rules), "refused", len(imported.Problems))
+	}
+	return nil
 }
 
 func (s *server) listen(certificate *ca.Server) (err error) {
@@ -209,7 +243,8 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s.passes, s.selectors = project.Passes(hits), hits.Digest()
+	rules := project.NewRules(project.RulesConfig{Store: store, Logger: cfg.log, Metrics: registry})
+	s.passes, s.selectors = project.Passes(hits, rules), hits.Digest()
 	prover := &ledger.Prover{Store: store}
 	s.api, err = agentapi.New(agentapi.Config{
 		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now,
@@ -219,9 +254,12 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Keys: s.authority, Log: cfg.log})
-	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, witnessTask),
+	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, correlateTask, backfillTask, alertTask, witnessTask),
 		Now: cfg.now, Log: cfg.log, Metrics: registry})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
+	s.correlate = project.NewCorrelation(project.CorrelationConfig{Store: store, Rules: rules, Now: cfg.now, Logger: cfg.log, Metrics: registry})
+	s.backfill = project.NewBackfill(project.BackfillConfig{Store: store, Server: s.cfg.identity().ID.String(), Alerts: store, Now: cfg.now, Logger: cfg.log})
+	s.alerts = upkeep.NewAlert(upkeep.AlertConfig{Store: store, Now: cfg.now, Logger: cfg.log, Metrics: registry})
 	assessor := assess.New(assess.Config{Store: store, Library: s.library, Now: cfg.now, Logger: cfg.log})
 	s.evaluation = upkeep.NewEvaluation(upkeep.EvaluationConfig{
 		Store: store, Assessor: assessor, Library: s.library, Interval: cfg.EvaluateEvery, Now: cfg.now, Logger: cfg.log, Metrics: registry,
@@ -241,13 +279,16 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if s.verify, err = newVerification(s); err != nil {
 		return err
 	}
+	if err := s.buildNotifier(registry); err != nil {
+		return err
+	}
 	files, built := web.Files()
 	if !built {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")
 	}
 	console := consoleapi.New(consoleapi.Config{
-		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Witnesses: witnesses, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
-		AgentAddress: agentAddress(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Witnesses: witnesses, Notifier: s.notifier, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
+		AgentAddress: reachedBy(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
 	})
 	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
 	s.pages = &http.Server{Handler: console.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: errors}
@@ -255,8 +296,8 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	return nil
 }
 
-// agentAddress is what an agent dials: the first name and the port listened on.
-func agentAddress(hosts []string, listening net.Addr) string {
+// reachedBy is what others dial: the first name and the port listened on.
+func reachedBy(hosts []string, listening net.Addr) string {
 	_, port, err := net.SplitHostPort(listening.String())
 	if err != nil || len(hosts) == 0 {
 		return listening.String()
@@ -299,7 +340,12 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.leases.Hold(ctx, evaluateTask, s.evaluation.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, verifyTask, s.verify.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, retainTask, s.retention.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, correlateTask, s.correlate.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, backfillTask, s.backfill.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, alertTask, s.alerts.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, witnessTask, s.witnessing.Run) })
+	group.Go(func() error { return s.notifier.Run(ctx) })
+	group.Go(func() error { return s.queue.Run(ctx) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.health, s.metrics) })
 	return group.Wait()

@@ -148,7 +148,7 @@ type projectCmd struct {
 type projectRebuildCmd struct {
 	database
 	storage
-	Pass []string `help:"facts, detections; both without it." enum:"facts,detections" default:"facts,detections"`
+	Pass []string `help:"facts, detections (of checks) or rules; all without it." enum:"facts,detections,rules" default:"facts,detections,rules"`
 
 	From string        `help:"Make only the event tables anew, for what was received from this day on, without emptying them." placeholder:"DAY"`
 	To   string        `help:"The last of those days (default: yesterday)." placeholder:"DAY"`
@@ -179,7 +179,7 @@ func (c *projectRebuildCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	versions := map[string]int{project.FactsPass: project.FactsVersion, project.DetectionsPass: project.DetectionsVersion}
+	versions := map[string]int{project.FactsPass: project.FactsVersion, project.DetectionsPass: project.DetectionsVersion, project.RulesPass: project.RulesVersion}
 	for _, pass := range c.Pass {
 		if err := db.ResetPass(e.ctx, pass, versions[pass]); err != nil {
 			return err

@@ -30,7 +30,9 @@ const (
 )
 
 // Connect implements AgentService. Receiving and sending block without regard
-// for our context, so both have goroutines that end when this returns.
+// for our context, so both have goroutines that end when this returns: receiving
+// one for good, sending one while there is something to send, for idle agents are
+// many and a goroutine is most of what one costs.
 func (s *Server) Connect(stream connectStream) error {
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
@@ -39,22 +41,28 @@ func (s *Server) Connect(stream connectStream) error {
 		slots: make(chan struct{}, s.cfg.Limits.WindowBatches), whole: make(chan struct{}, 1), tails: map[assay.StreamID]*tail{},
 		epochs: bucket{tokens: epochBurst, at: s.cfg.Now()}, cosignatures: bucket{tokens: cosignatureBurst, at: s.cfg.Now()},
 	}
-	received, sent := make(chan error, 1), make(chan error, 1)
+	received, out := make(chan error, 1), &sender{session: sess, stream: stream, ended: make(chan error, 1)}
 	s.goroutines.Go(func() { received <- sess.receive(stream) })
-	s.goroutines.Go(func() { sent <- sess.send(stream) })
 	defer s.forget(sess)
-	select {
-	case err := <-received:
-		if errors.Is(err, io.EOF) {
-			return sess.finish(sent, false) // the agent has said all, and waits for its acks
+	for {
+		select {
+		case err := <-received:
+			if errors.Is(err, io.EOF) {
+				return sess.finish(out, false) // the agent has said all, and waits for its acks
+			}
+			return ended(ctx, err)
+		case <-sess.out.ready:
+			out.start()
+		case err := <-out.ended:
+			if err != nil {
+				return ended(ctx, err)
+			}
+			out.rest()
+		case <-ctx.Done():
+			return ended(ctx, nil)
+		case <-sess.drain:
+			return sess.finish(out, true)
 		}
-		return ended(ctx, err)
-	case err := <-sent:
-		return ended(ctx, err)
-	case <-ctx.Done():
-		return ended(ctx, nil)
-	case <-sess.drain:
-		return sess.finish(sent, true)
 	}
 }
 
@@ -69,51 +77,92 @@ func ended(ctx context.Context, err error) error {
 
 // finish lets what is under way be settled and sent. When it is the server that
 // ends the stream it asks the agent to come back, all of them spread over a while.
-func (s *session) finish(sent <-chan error, drain bool) error {
-	timeout := time.NewTimer(s.server.cfg.DrainWait)
-	defer timeout.Stop()
+func (s *session) finish(out *sender, drain bool) error {
+	late, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.server.cfg.DrainWait)
+	defer cancel()
 	settled := make(chan struct{})
 	s.server.goroutines.Go(func() {
 		defer close(settled)
 		_ = s.acquireAll() // fails only when the session ends, which is seen below
 	})
-	select {
-	case <-settled:
-	case <-s.ctx.Done():
-		return ended(s.ctx, nil)
-	case <-timeout.C:
+	for waiting := true; waiting; {
+		select {
+		case <-settled:
+			waiting = false
+		case <-late.Done():
+			waiting = false
+		case <-s.out.ready:
+			out.start()
+		case err := <-out.ended:
+			if err != nil {
+				return s.unsent(err)
+			}
+			out.rest()
+		case <-s.ctx.Done():
+			return ended(s.ctx, nil)
+		}
 	}
 	if drain {
 		s.out.push(&agentv1.ConnectResponse{Frame: &agentv1.ConnectResponse_Drain{
 			Drain: &agentv1.Drain{ReconnectAfterSeconds: uint32(1 + int(s.caller.agent.ID[0])*30/256), Reason: "the server is stopping"}}})
 	}
 	s.out.close()
-	select {
-	case err := <-sent:
-		if err != nil {
-			s.server.cfg.Log.DebugContext(s.ctx, "sending what was left failed", "agent_id", s.caller.agent.ID.String(), "error", err.Error())
+	for out.start(); out.running; {
+		select {
+		case err := <-out.ended:
+			if err != nil {
+				return s.unsent(err)
+			}
+			out.rest()
+		case <-late.Done():
+			return nil
 		}
-	case <-timeout.C:
 	}
 	return nil
 }
 
-// send sends what is in the outbox until it is closed and empty.
-func (s *session) send(stream connectStream) error {
+func (s *session) unsent(err error) error {
+	s.server.cfg.Log.DebugContext(s.ctx, "sending what was left failed", "agent_id", s.caller.agent.ID.String(), "error", err.Error())
+	return nil
+}
+
+// sender sends what is in the outbox by a goroutine that lasts until it is empty. The
+// goroutine of Connect owns it.
+type sender struct {
+	session *session
+	stream  connectStream
+	running bool
+	again   bool       // something was pushed after start found it running
+	ended   chan error // a value for each goroutine
+}
+
+func (o *sender) start() {
+	if o.running {
+		o.again = true
+		return
+	}
+	o.running, o.again = true, false
+	o.session.server.goroutines.Go(func() { o.ended <- o.send() })
+}
+
+// rest is called when a goroutine has ended well.
+func (o *sender) rest() {
+	o.running = false
+	if o.again {
+		o.start()
+	}
+}
+
+func (o *sender) send() error {
 	for {
-		select {
-		case <-s.out.ready:
-		case <-s.ctx.Done():
+		frames := o.session.out.take()
+		if len(frames) == 0 {
 			return nil
 		}
-		frames, done := s.out.take()
 		for _, frame := range frames {
-			if err := stream.Send(frame); err != nil {
+			if err := o.stream.Send(frame); err != nil {
 				return err
 			}
-		}
-		if done {
-			return nil
 		}
 	}
 }
@@ -186,7 +235,11 @@ func (s *session) hello(stream connectStream) error {
 	// it had under way cannot move the heads that are read next by much; what
 	// still does is met by the writer's fence.
 	s.server.remember(s)
-	heads, err := s.server.cfg.Store.Heads(s.ctx, s.caller.agent.ID)
+	var heads []assay.Head
+	err = s.server.arriving(s.ctx, func() (err error) {
+		heads, err = s.server.cfg.Store.Heads(s.ctx, s.caller.agent.ID)
+		return err
+	})
 	if err != nil {
 		return err
 	}

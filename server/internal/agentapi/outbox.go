@@ -68,14 +68,13 @@ func ackFrame(ack *agentv1.Ack) *agentv1.ConnectResponse {
 	return &agentv1.ConnectResponse{Frame: &agentv1.ConnectResponse_Ack{Ack: ack}}
 }
 
-// take empties the outbox. done: nothing will ever come again.
-func (o *outbox) take() (frames []*agentv1.ConnectResponse, done bool) {
+// take empties the outbox.
+func (o *outbox) take() (frames []*agentv1.ConnectResponse) {
 	o.mu.Lock()
 	frames, o.frames = o.frames, nil
-	done = o.closed
 	o.mu.Unlock()
 	notify(o.room)
-	return frames, done
+	return frames
 }
 
 // full reports whether the agent reads too slowly to be listened to.
@@ -85,10 +84,9 @@ func (o *outbox) full() bool {
 	return len(o.frames) >= outboxRoom
 }
 
-// close lets take return what is left, and then done.
+// close ends the taking of frames; those that are there can still be sent.
 func (o *outbox) close() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.closed = true
-	o.mu.Unlock()
-	notify(o.ready)
 }

@@ -93,7 +93,10 @@ func (s *Server) identify(ctx context.Context, c *caller) error {
 		return assay.Errorf(assay.Limited, "too many streams of this agent: try again later")
 	}
 	c.serial, c.notAfter = ca.SerialBytes(leaf.SerialNumber), leaf.NotAfter
-	c.agent, err = s.cfg.Store.AgentByCertificate(ctx, c.serial, leaf.Raw)
+	err = s.arriving(ctx, func() (err error) {
+		c.agent, err = s.cfg.Store.AgentByCertificate(ctx, c.serial, leaf.Raw)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -64,6 +64,10 @@ type Config struct {
 	// AgentBurst is how many streams an agent may open one after the other; it
 	// may open AgentPerMinute more each minute. 0: 60 and 60.
 	AgentBurst, AgentPerMinute int
+	// Arrivals is how many streams may ask the database who they are and where they
+	// stand at a time; the others wait. A fleet that comes back as one, after a
+	// restart, then takes no connection from those who are being served. 0: 8.
+	Arrivals int
 }
 
 // Server is the agents' API.
@@ -76,8 +80,10 @@ type Server struct {
 	addresses *limiter[netip.Addr]
 	agents    *limiter[assay.AgentID]
 	// memory counts the bytes of all batches that are received and not settled.
-	memory  *semaphore.Weighted
-	writers []*writer
+	memory *semaphore.Weighted
+	// arrivals bounds what streams ask of the database before they are open.
+	arrivals *semaphore.Weighted
+	writers  []*writer
 	// goroutines are those of streams; they end after the streams do.
 	goroutines sync.WaitGroup
 
@@ -99,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.AddressPerMinute = cmp.Or(cfg.AddressPerMinute, 60)
 	cfg.AgentBurst = cmp.Or(cfg.AgentBurst, 60)
 	cfg.AgentPerMinute = cmp.Or(cfg.AgentPerMinute, 60)
+	cfg.Arrivals = cmp.Or(cfg.Arrivals, 8)
 	if minimum := int64(cfg.Limits.MaxPayload) * 4; cfg.QueueBytes < minimum {
 		return nil, fmt.Errorf("creating agent server: a queue of %d bytes, at least %d", cfg.QueueBytes, minimum)
 	}
@@ -110,6 +117,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, metrics: m, addresses: newLimiter[netip.Addr](cfg.AddressBurst, cfg.AddressPerMinute),
 		agents:   newLimiter[assay.AgentID](cfg.AgentBurst, cfg.AgentPerMinute),
 		memory:   semaphore.NewWeighted(cfg.QueueBytes),
+		arrivals: semaphore.NewWeighted(int64(cfg.Arrivals)),
 		sessions: map[assay.AgentID]*session{},
 	}
 	for range cfg.Writers {
@@ -191,16 +199,27 @@ const (
 func (s *Server) newGRPC() *grpc.Server {
 	// The standard pool gives every message over 32 KiB a buffer of 1 MiB.
 	pool := mem.NewTieredBufferPool(256, 4*kib, 16*kib, 32*kib, 64*kib, 128*kib, 256*kib, 1024*kib)
+	// TLS holds a record of what was read already: a buffer over it is 4 KiB an agent for nothing.
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(s.cfg.Certificate.TLS())),
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
 		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(20*time.Second),
-		grpc.ReadBufferSize(4*kib), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	)
 	agentv1.RegisterAgentServiceServer(server, s)
 	agentv1.RegisterEnrolmentServiceServer(server, s)
 	return server
+}
+
+// arriving has one of the places in which the database may be asked on behalf of a
+// stream that is not open yet.
+func (s *Server) arriving(ctx context.Context, ask func() error) error {
+	if err := s.arrivals.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.arrivals.Release(1)
+	return ask()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type shared struct {
 	windows       []evaluate.ChangeWindow
 	closures      []assay.Closure
 	verifications []evaluate.Verification
+	reviews       []evaluate.Review
+	rulesOn       []evaluate.RulesOn
 	ledgerSince   time.Time
 }
 
@@ -57,8 +60,30 @@ func (a *Assessor) common(ctx context.Context, s *Snapshot) (*shared, error) {
 			At: v.FinishedAt, Good: len(v.Problems) == 0, Detail: strings.Join(v.Problems[:min(len(v.Problems), 3)], "; "),
 		})
 	}
+	if err := a.watched(ctx, s, c); err != nil {
+		return nil, err
+	}
 	c.ledgerSince, err = a.cfg.Store.LedgerBegan(ctx)
 	return c, err
+}
+
+// watched loads how people and rules watched.
+func (a *Assessor) watched(ctx context.Context, s *Snapshot, c *shared) error {
+	reviews, err := a.cfg.Store.Reviews(ctx, s.Instant.Add(-coverageHorizon))
+	if err != nil {
+		return err
+	}
+	for _, r := range reviews {
+		c.reviews = append(c.reviews, evaluate.Review{At: r.At, Position: r.Position})
+	}
+	sets, err := a.cfg.Store.RuleSets(ctx, 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	for _, set := range sets {
+		c.rulesOn = append(c.rulesOn, evaluate.RulesOn{At: set.ChangedAt, Rules: set.Rules + set.Correlations, Position: set.Position})
+	}
+	return nil
 }
 
 // digests pins what people decided: each list, and all parameters and change
@@ -161,7 +186,22 @@ func (a *Assessor) inputs(ctx context.Context, s *Snapshot, c *shared, hosts []a
 		in := &inputs[at[m.Host]]
 		in.Metrics = append(in.Metrics, m)
 	}
+	openings, err := store.AlertOpenings(ctx, ids, instant.Add(-FactHorizon))
+	if err != nil {
+		return nil, err
+	}
+	for i := range openings {
+		in := &inputs[at[openings[i].Host]]
+		in.Openings = append(in.Openings, opening(&openings[i]))
+	}
 	return inputs, nil
+}
+
+func opening(o *postgres.AlertOpening) evaluate.Opening {
+	return evaluate.Opening{
+		Alert: o.Alert, Number: o.Number, Failure: o.Rule.Pack == assay.ChecksPack, Title: o.Title, Level: o.Level, At: o.At, Position: o.Position,
+		AcknowledgeDue: o.AcknowledgeDue, CloseDue: o.CloseDue, Acknowledged: evaluate.Deed(o.Acknowledged), Closed: evaluate.Deed(o.Closed),
+	}
 }
 
 // byKind parts hosts into those known from exported logs, which may be of any
@@ -186,7 +226,7 @@ func (a *Assessor) input(s *Snapshot, c *shared, host *assay.Host) evaluate.Inpu
 			ExpectedOn: slices.ContainsFunc(host.Tags, func(tag string) bool { return tag == "server" || tag == "pos" }),
 		},
 		Library: a.cfg.Library, From: s.Instant.Add(-coverageHorizon), Lists: c.lists, Parameters: c.parameters, ChangeWindows: c.windows,
-		Closures: c.closures, Verifications: c.verifications, LedgerSince: c.ledgerSince, Watermark: s.Watermark,
+		Closures: c.closures, Verifications: c.verifications, Reviews: c.reviews, RulesOn: c.rulesOn, LedgerSince: c.ledgerSince, Watermark: s.Watermark,
 	}
 	if activity.LastHealth.After(time.Time{}) && !activity.LastHealth.After(s.Instant) {
 		in.Health.At = activity.LastHealth

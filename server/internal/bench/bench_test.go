@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,8 +16,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/bench"
 )
 
-// run measures a little of everything on a Postgres of its own.
-func run(t *testing.T, change func(*bench.Config)) (*bench.Report, error) {
+func config(t *testing.T) bench.Config {
 	t.Helper()
 	dir, err := pg.MkdirTemp()
 	if err != nil {
@@ -25,26 +27,34 @@ func run(t *testing.T, change func(*bench.Config)) (*bench.Report, error) {
 			t.Error(err)
 		}
 	})
-	cfg := bench.Config{Agents: 3, Events: 1500, Rounds: 1, Hosts: 20, LogTime: time.Millisecond, Dir: dir, Now: time.Now}
-	if change != nil {
-		change(&cfg)
+	return bench.Config{Dir: dir, Now: time.Now}
+}
+
+// build builds the programs that measurements run.
+func build(t *testing.T) (self, agent string) {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "../../cmd/assay-bench", "../../../agent/cmd/assay-agent").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
 	}
-	report, err := bench.Run(t.Context(), cfg)
+	return filepath.Join(dir, "assay-bench"), filepath.Join(dir, "assay-agent")
+}
+
+type report interface{ Print(w io.Writer) error }
+
+// figures are those of the last line, which programs read. Nothing is judged by the
+// clock.
+func figures(t *testing.T, r report, err error) map[string]any {
+	t.Helper()
 	if errors.Is(err, pg.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		t.Skipf("needs Postgres: %v", err)
 	}
-	return report, err
-}
-
-// TestLastLine is about what programs read; nothing is judged by the clock.
-func TestLastLine(t *testing.T) {
-	t.Parallel()
-	report, err := run(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := report.Print(&out); err != nil {
+	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
@@ -52,42 +62,51 @@ func TestLastLine(t *testing.T) {
 	if !found {
 		t.Fatalf("the last line is %q", lines[len(lines)-1])
 	}
-	var figures map[string]any
-	if err := json.Unmarshal([]byte(text), &figures); err != nil {
+	var all map[string]any
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		t.Fatalf("the last line is no JSON: %v\n%s", err, text)
 	}
-	for _, name := range []string{"evtx_records_per_s", "burst_ratio", "sustained_ratio", "evaluate_hosts_per_s"} {
+	return all
+}
+
+func positive(t *testing.T, figures map[string]any, names ...string) {
+	t.Helper()
+	for _, name := range names {
 		if value, ok := figures[name].(float64); !ok || value <= 0 {
 			t.Errorf("%s is %v, want a number above 0", name, figures[name])
 		}
 	}
-	if !strings.HasPrefix(text, `{"evtx_records_per_s":`) {
-		t.Errorf("the object does not begin with the headline figures: %s", text)
-	}
-	for _, want := range []string{"COPY of typed rows", "burst (acknowledged)", "sustained (projected)"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the table has no line of %q:\n%s", want, out.String())
+}
+
+func TestCore(t *testing.T) {
+	t.Parallel()
+	r, err := bench.RunCore(t.Context(), bench.CoreConfig{Config: config(t), Rounds: 1, Hosts: 20, LogTime: time.Millisecond})
+	positive(t, figures(t, r, err), "evtx_records_per_s", "evaluate_hosts_per_s")
+}
+
+func TestIngest(t *testing.T) {
+	t.Parallel()
+	self, agent := build(t)
+	r, err := bench.RunIngest(t.Context(), bench.IngestConfig{Config: config(t), Agents: 3, Events: 400, Rounds: 1, Agent: agent, Self: self})
+	found := figures(t, r, err)
+	positive(t, found, "burst_ratio", "sustained_ratio", "sustained_rules_ratio", "ack_p50_ms", "ack_p99_ms", "rss_mb", "wal_b_per_event", "disk_b_per_event")
+	for _, name := range []string{"ack_cpu_s_per_m", "project_cpu_s_per_m"} {
+		if _, ok := found[name].(float64); !ok {
+			t.Errorf("%s is %v", name, found[name]) // it may be 0: the clock of /proc is coarse
 		}
 	}
-}
-
-func TestOnlyWhatIsAskedFor(t *testing.T) {
-	t.Parallel()
-	report, err := run(t, func(c *bench.Config) { c.Parts = []string{"burst"} })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if report.Burst.EventsPerSecond <= 0 || report.Burst.WALBytes <= 0 || report.Burst.AckP99 < report.Burst.AckP50 {
-		t.Errorf("burst: %+v", report.Burst)
-	}
-	if report.Copy.EventsPerSecond != 0 || report.Sustained.EventsPerSecond != 0 || report.BurstRatio != 0 {
-		t.Errorf("something else was measured: %+v", report)
+	if got := found["events"]; got != float64(3*399) {
+		t.Errorf("%v events, want 1197", got)
 	}
 }
 
-func TestUnknownPart(t *testing.T) {
+func TestStreams(t *testing.T) {
 	t.Parallel()
-	if _, err := run(t, func(c *bench.Config) { c.Parts = []string{"speed"} }); err == nil || !strings.Contains(err.Error(), `"speed"`) {
-		t.Errorf("asked to measure speed: %v", err)
+	self, _ := build(t)
+	r, err := bench.RunStreams(t.Context(), bench.StreamsConfig{Config: config(t), Streams: 5, Beats: 1, Beat: 5 * time.Second, Kill: true, Self: self})
+	found := figures(t, r, err)
+	positive(t, found, "streams", "kib_per_stream", "reconnect_s", "reconnect_statements_per_stream")
+	if n, _ := found["batches"].(float64); n < 10 {
+		t.Errorf("%v batches of 5 agents in two minutes each", found["batches"])
 	}
 }

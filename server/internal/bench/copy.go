@@ -3,12 +3,10 @@ package bench
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
+	telemetryv1 "github.com/assay-audit/assay/proto/assay/telemetry/v1"
 	"github.com/assay-audit/assay/proto/telemetry"
 )
 
@@ -31,68 +31,101 @@ const (
 // chunk is the rows of one transaction by table.
 type chunk map[string][][]any
 
-// chunks makes the rows that the projection makes of the loads, in the order in
-// which a ledger would have their batches.
-func chunks(l *loads, received time.Time) ([]chunk, error) {
+// maxCopied is how many rows the yardstick copies at most: its rate is the same for
+// more, and all of them are held in memory.
+const maxCopied = 200_000
+
+// rows are those that the projection makes of a database's batches, in the order
+// of the ledger.
+type rows struct {
+	chunks []chunk
+	n      int
+}
+
+// rowsOf reads them from the batches as received.
+func rowsOf(ctx context.Context, db *database) (*rows, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("making decompressor: %w", err)
 	}
 	defer decoder.Close()
-	var all []chunk
-	current, n := chunk{}, 0
-	for position, d := range l.interleaved() {
-		sum := sha256.Sum256([]byte{byte(d.agent >> 8), byte(d.agent)})
-		host := [16]byte(sum[:16])
-		events, err := d.decode(decoder)
+	stored, err := db.pool.Query(ctx, `SELECT b.position, a.host_id, b.received_at, b.payload
+		FROM batch b JOIN stream s ON s.id = b.stream_id JOIN agent a ON a.id = s.agent_id ORDER BY b.position`)
+	if err != nil {
+		return nil, fmt.Errorf("reading batches: %w", err)
+	}
+	all, current := &rows{}, chunk{}
+	var position int64
+	var host [16]byte
+	var received time.Time
+	var payload []byte
+	_, err = pgx.ForEachRow(stored, []any{&position, &host, &received, &payload}, func() error {
+		events, err := decodeBlock(decoder, payload)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for ordinal, ev := range events {
 			table := telemetry.Of(ev)
-			if table == nil {
+			if table == nil || all.n == maxCopied {
 				continue
 			}
 			current[table.Name] = append(current[table.Name], table.Values(telemetry.Placement{
-				HostID: host, Position: int64(position), Ordinal: int32(ordinal), ReceivedAt: received}, ev))
-			if n++; n == copyEvents {
-				all, current, n = append(all, current), chunk{}, 0
+				HostID: host, Position: position, Ordinal: int32(ordinal), ReceivedAt: received}, ev))
+			if all.n++; all.n%copyEvents == 0 {
+				all.chunks, current = append(all.chunks, current), chunk{}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading batches: %w", err)
 	}
-	if n > 0 {
-		all = append(all, current)
+	if len(current) > 0 {
+		all.chunks = append(all.chunks, current)
 	}
 	return all, nil
 }
 
+func decodeBlock(decoder *zstd.Decoder, payload []byte) ([]*telemetryv1.Event, error) {
+	raw, err := decoder.DecodeAll(payload, nil)
+	if err != nil {
+		return nil, fmt.Errorf("decompressing block: %w", err)
+	}
+	block := new(telemetryv1.Block)
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return nil, fmt.Errorf("decoding block: %w", err)
+	}
+	events := make([]*telemetryv1.Event, len(block.GetEvents()))
+	for i, encoded := range block.GetEvents() {
+		events[i] = new(telemetryv1.Event)
+		if err := proto.Unmarshal(encoded, events[i]); err != nil {
+			return nil, fmt.Errorf("decoding event: %w", err)
+		}
+	}
+	return events, nil
+}
+
 // rawCopy is the yardstick: the same rows by COPY BINARY over connections of its
 // own, with nothing else done, encoding included.
-func rawCopy(ctx context.Context, db *database, l *loads) (Ingest, error) {
-	all, err := chunks(l, db.cluster.now())
-	if err != nil {
-		return Ingest{}, err
-	}
-	runtime.GC()
+func rawCopy(ctx context.Context, db *database, all *rows) (result Ingest, err error) {
 	connections := make([]*pgx.Conn, copyConnections)
 	for i := range connections {
 		conn, err := pgx.Connect(ctx, db.cluster.dsn(db.name))
 		if err != nil {
-			return Ingest{}, fmt.Errorf("connecting for COPY: %w", err)
+			return result, fmt.Errorf("connecting for COPY: %w", err)
 		}
 		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it did is counted below
 		connections[i] = conn
 	}
 	before, err := db.cluster.usage.read(ctx, db)
 	if err != nil {
-		return Ingest{}, err
+		return result, err
 	}
-	start := time.Now()
 	next := make(chan chunk)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(next)
-		for _, c := range all {
+		for _, c := range all.chunks {
 			select {
 			case next <- c:
 			case <-running.Done():
@@ -112,17 +145,18 @@ func rawCopy(ctx context.Context, db *database, l *loads) (Ingest, error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return Ingest{}, err
+		return result, err
 	}
-	took := time.Since(start)
 	after, err := db.cluster.usage.read(ctx, db)
 	if err != nil {
-		return Ingest{}, err
+		return result, err
 	}
-	if rows, err := typedRows(ctx, db); err != nil || rows != int64(l.typed) {
-		return Ingest{}, fmt.Errorf("copying rows: %d of %d are stored (%w)", rows, l.typed, err)
+	if stored, err := typedRows(ctx, db); err != nil || stored != int64(all.n) {
+		return result, fmt.Errorf("copying rows: %d of %d are stored (%w)", stored, all.n, err)
 	}
-	return newIngest(l.typed, took, after.since(before)), nil
+	result = newIngest(all.n, after.since(before))
+	result.ClientCPU = after.since(before).process / float64(all.n) * 1e6
+	return result, nil
 }
 
 func copyChunk(ctx context.Context, conn *pgx.Conn, c chunk) error {

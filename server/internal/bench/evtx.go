@@ -73,6 +73,12 @@ func loadLogs(folder string) (*eventLogs, error) {
 	return logs, nil
 }
 
+// The provider of the Security log, as Windows writes it.
+const (
+	securityProvider = "Microsoft-Windows-Security-Auditing"
+	securityGUID     = "{54849625-5478-4994-a5ba-3e3b0328c30d}"
+)
+
 func writtenLog() *eventLogs {
 	events := make([]evtxtest.Event, 5000)
 	for i := range events {

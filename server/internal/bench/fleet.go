@@ -32,6 +32,8 @@ type facts struct {
 }
 
 const (
+	securityChannel = "Security"
+	sysmonChannel   = "Microsoft-Windows-Sysmon/Operational"
 	systemChannel   = "System"
 	defenderChannel = "Microsoft-Windows-Windows Defender/Operational"
 )

@@ -23,14 +23,15 @@ const clockTick = 100
 // spent is resources used so far, or between two moments.
 type spent struct {
 	at       time.Time
-	process  float64 // CPU seconds of this process
-	postgres float64 // CPU seconds of the postmaster and all its children, past ones too
-	wal      int64   // bytes written to the log
-	disk     int64   // bytes of the database
+	took     time.Duration // between two moments
+	process  float64       // CPU seconds of this process
+	postgres float64       // CPU seconds of the postmaster and all its children, past ones too
+	wal      int64         // bytes written to the log
+	disk     int64         // bytes of the database
 }
 
 func (s spent) since(before spent) spent {
-	return spent{process: s.process - before.process, postgres: s.postgres - before.postgres, wal: s.wal - before.wal, disk: s.disk - before.disk}
+	return spent{took: s.at.Sub(before.at), process: s.process - before.process, postgres: s.postgres - before.postgres, wal: s.wal - before.wal, disk: s.disk - before.disk}
 }
 
 func (u *usage) read(ctx context.Context, db *database) (spent, error) {

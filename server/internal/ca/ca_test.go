@@ -351,3 +351,31 @@ func TestHandshakes(t *testing.T) {
 		t.Errorf("after eight days: %v", err)
 	}
 }
+
+// A derived key is the same for every server with the same folder, and another
+// for another purpose or another folder.
+func TestSecretKey(t *testing.T) {
+	t.Parallel()
+	derive := func(dir, purpose string) string {
+		t.Helper()
+		authority, err := ca.Load(dir, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := authority.SecretKey(purpose)
+		if err != nil || len(key) != 32 {
+			t.Fatalf("key of %d bytes, %v", len(key), err)
+		}
+		return string(key)
+	}
+	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	for _, dir := range []string{one, two} {
+		if err := ca.Create(dir, ca.CreateConfig{Now: time.Now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := derive(one, "a")
+	if derive(one, "a") != again || derive(one, "a") == derive(one, "b") || derive(one, "a") == derive(two, "a") {
+		t.Error("derived keys do not tell folder and purpose apart")
+	}
+}

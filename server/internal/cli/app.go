@@ -24,23 +24,28 @@ const (
 type App struct {
 	Config string `help:"File that holds the session." type:"path" env:"ASSAYCTL_CONFIG" placeholder:"FILE"`
 
-	Login    loginCmd    `cmd:"" help:"Sign in to a server and keep the session."`
-	Logout   logoutCmd   `cmd:"" help:"End the session."`
-	Status   statusCmd   `cmd:"" help:"Show how the controls stand, now or at a past moment."`
-	Hosts    hostsCmd    `cmd:"" help:"List hosts with their states and coverage."`
-	Events   eventsCmd   `cmd:"" help:"Read an event table, or one event in full."`
-	Coverage coverageCmd `cmd:"" help:"Show what the sources of a host could see, and when not."`
-	Findings findingsCmd `cmd:"" help:"List violations; close one with a cause."`
-	Streams  streamsCmd  `cmd:"" help:"List the chains of evidence with their heads."`
-	Ledger   ledgerCmd   `cmd:"" help:"Show and verify the evidence log."`
-	Witness  witnessCmd  `cmd:"" help:"Watch a ledger as an outsider: verify that it only grows, remember, and sign."`
-	Agents   agentsCmd   `cmd:"" help:"List agents; revoke one."`
-	Tokens   tokensCmd   `cmd:"" help:"List, make and revoke enrolment tokens."`
-	Segments segmentsCmd `cmd:"" help:"List what is in the archive."`
-	Holds    holdsCmd    `cmd:"" help:"List, place and release holds."`
-	Erasures erasuresCmd `cmd:"" help:"List and request erasures."`
-	Policy   policyCmd   `cmd:"" help:"Show and change lists, parameters and change windows."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Login        loginCmd        `cmd:"" help:"Sign in to a server and keep the session."`
+	Logout       logoutCmd       `cmd:"" help:"End the session."`
+	Status       statusCmd       `cmd:"" help:"Show how the controls stand, now or at a past moment."`
+	Hosts        hostsCmd        `cmd:"" help:"List hosts with their states and coverage."`
+	Events       eventsCmd       `cmd:"" help:"Read an event table, or one event in full."`
+	Coverage     coverageCmd     `cmd:"" help:"Show what the sources of a host could see, and when not."`
+	Findings     findingsCmd     `cmd:"" help:"List violations; close one with a cause."`
+	Alerts       alertsCmd       `cmd:"" help:"List what detection rules found; acknowledge, assign and close it."`
+	Rules        rulesCmd        `cmd:"" help:"Import detection rules, turn them on and off, run them over the past."`
+	Suppressions suppressionsCmd `cmd:"" help:"List what is kept from alerting; add and end it."`
+	Streams      streamsCmd      `cmd:"" help:"List the chains of evidence with their heads."`
+	Ledger       ledgerCmd       `cmd:"" help:"Show and verify the evidence log."`
+	Witness      witnessCmd      `cmd:"" help:"Watch a ledger as an outsider: verify that it only grows, remember, and sign."`
+	Agents       agentsCmd       `cmd:"" help:"List agents; revoke one."`
+	Tokens       tokensCmd       `cmd:"" help:"List, make and revoke enrolment tokens."`
+	Segments     segmentsCmd     `cmd:"" help:"List what is in the archive."`
+	Holds        holdsCmd        `cmd:"" help:"List, place and release holds."`
+	Erasures     erasuresCmd     `cmd:"" help:"List and request erasures."`
+	Policy       policyCmd       `cmd:"" help:"Show and change lists, parameters and change windows."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
+
+	Notifications notificationsCmd `cmd:"" help:"Say where alerts are told to, test it, and see what was delivered."`
 }
 
 // env is what commands run in.
@@ -71,6 +76,7 @@ Examples:
   assayctl status
   assayctl status --framework pci-dss --at 2026-03-01T12:00:00Z --json
   assayctl findings --status open
+  assayctl alerts --overdue
   assayctl ledger verify
 
 Exit codes: 0 done, 1 bad news (a failed verification), 2 the call was wrong or failed.`

@@ -93,6 +93,11 @@ type Client struct {
 	Hold    consolev1connect.HoldServiceClient
 	Erasure consolev1connect.ErasureServiceClient
 	Segment consolev1connect.SegmentServiceClient
+	Alert   consolev1connect.AlertServiceClient
+	Rule    consolev1connect.RuleServiceClient
+
+	Suppression  consolev1connect.SuppressionServiceClient
+	Notification consolev1connect.NotificationServiceClient
 }
 
 // NewClient speaks to server (https://HOST:PORT). ca is PEM, empty for the
@@ -117,6 +122,11 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Hold:    consolev1connect.NewHoldServiceClient(httpClient, base, options),
 		Erasure: consolev1connect.NewErasureServiceClient(httpClient, base, options),
 		Segment: consolev1connect.NewSegmentServiceClient(httpClient, base, options),
+		Alert:   consolev1connect.NewAlertServiceClient(httpClient, base, options),
+		Rule:    consolev1connect.NewRuleServiceClient(httpClient, base, options),
+
+		Suppression:  consolev1connect.NewSuppressionServiceClient(httpClient, base, options),
+		Notification: consolev1connect.NewNotificationServiceClient(httpClient, base, options),
 	}, nil
 }
 

@@ -27,7 +27,15 @@ type Summary struct {
 	TreeSize   uint64                      `json:"tree_size"`
 	Frameworks map[string]FrameworkSummary `json:"frameworks"`
 	Checks     []CheckSummary              `json:"checks"`
+	Alerts     AlertSummary                `json:"alerts"`
 	Ledger     LedgerSummary               `json:"ledger"`
+}
+
+// AlertSummary counts the alerts that are not closed.
+type AlertSummary struct {
+	Open         uint32 `json:"open"`
+	Acknowledged uint32 `json:"acknowledged"`
+	Overdue      uint32 `json:"overdue"` // past either clock
 }
 
 // FrameworkSummary lists a framework's requirements in the standard's order.
@@ -130,6 +138,12 @@ func Summarise(ctx context.Context, client *Client, asOf *consolev1.AsOf, framew
 			s.Checks = append(s.Checks, CheckSummary{ID: check.GetId(), Counts: counts(check.GetHosts()), title: check.GetTitle(), vector: vector(check.GetHosts())})
 		}
 	}
+	alerts, err := client.Alert.CountAlerts(ctx, connect.NewRequest(&consolev1.CountAlertsRequest{Host: host.GetId(), AsOf: asOf}))
+	if err != nil {
+		return nil, err
+	}
+	a := alerts.Msg
+	s.Alerts = AlertSummary{Open: a.GetOpen(), Acknowledged: a.GetAcknowledged(), Overdue: max(a.GetOverdueAcknowledge(), a.GetOverdueClose())}
 	return s, nil
 }
 

@@ -30,11 +30,12 @@ func (s *Summary) Print(w io.Writer) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	fmt.Fprintf(w, "\nAlerts: %d open, %d acknowledged, %d past a clock (assayctl alerts)\n", s.Alerts.Open, s.Alerts.Acknowledged, s.Alerts.Overdue)
 	verified := "not verified yet"
 	if s.Ledger.Verified {
 		verified = "verified"
 	}
-	_, err := fmt.Fprintf(w, "\nLedger: %d leaves, %s\n", s.Ledger.Size, verified)
+	_, err := fmt.Fprintf(w, "Ledger: %d leaves, %s\n", s.Ledger.Size, verified)
 	return err
 }
 

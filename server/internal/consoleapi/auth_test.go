@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/assess"
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/pgtest"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
@@ -64,8 +66,17 @@ func newConsole(t *testing.T, change ...func(*Config)) *console {
 		}
 	}
 	logger := slog.New(slog.DiscardHandler)
+	sealer, err := notify.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notifier := notify.New(notify.Config{
+		Store: c.store, Sealer: sealer, Networks: notify.Networks{Only: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Console: "https://console.example", Version: "test", Host: "server.example", Now: now, Logger: logger,
+	})
 	cfg := Config{
-		Store: c.store, Assessor: assess.New(assess.Config{Store: c.store, Library: library, Now: now, Logger: logger}), Library: library,
+		Notifier: notifier,
+		Store:    c.store, Assessor: assess.New(assess.Config{Store: c.store, Library: library, Now: now, Logger: logger}), Library: library,
 		Prover: &ledger.Prover{Store: c.store}, Verifier: noVerifier{}, Now: now, Logger: logger,
 	}
 	for _, f := range change {

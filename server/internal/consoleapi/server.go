@@ -13,6 +13,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/assess"
 	"github.com/assay-audit/assay/server/internal/framework"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 	"github.com/assay-audit/assay/server/internal/witness"
 )
@@ -27,6 +28,8 @@ type Config struct {
 	Verifier Verifier
 	// Witnesses are believed when they cosign; those with a URL are asked elsewhere.
 	Witnesses []*witness.Peer
+	// Notifier makes notification targets and tests them.
+	Notifier *notify.Notifier
 	// CAHash and AgentAddress are told with a new enrolment token.
 	CAHash       string
 	AgentAddress string
@@ -44,6 +47,7 @@ type Config struct {
 type Server struct {
 	cfg       Config
 	passwords chan struct{} // bounds password checks, which take memory
+	imports   chan struct{} // bounds imports of rules, which take memory too
 }
 
 // maxRequest bounds one request in bytes; no call of the console is large.
@@ -54,13 +58,14 @@ const maxPasswordChecks = 4
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, passwords: make(chan struct{}, maxPasswordChecks)}
+	return &Server{cfg: cfg, passwords: make(chan struct{}, maxPasswordChecks), imports: make(chan struct{}, 1)}
 }
 
 // Handler serves the API under /api and the pages everywhere else.
 func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
 	options := connect.WithHandlerOptions(connect.WithInterceptors(authenticator{s}), connect.WithReadMaxBytes(maxRequest))
+	large := connect.WithHandlerOptions(connect.WithInterceptors(authenticator{s}), connect.WithReadMaxBytes(maxImport))
 	mount := func(path string, handler http.Handler) { api.Handle(path, handler) }
 	mount(consolev1connect.NewSessionServiceHandler(&sessionService{s, &limiter{keys: map[string]*rate.Limiter{}}}, options))
 	mount(consolev1connect.NewStatusServiceHandler(&statusService{s}, options))
@@ -70,6 +75,11 @@ func (s *Server) Handler() http.Handler {
 	mount(consolev1connect.NewPolicyServiceHandler(&policyService{s}, options))
 	mount(consolev1connect.NewLedgerServiceHandler(&ledgerService{s}, options))
 	mount(consolev1connect.NewAgentServiceHandler(&agentService{s}, options))
+	mount(consolev1connect.NewNotificationServiceHandler(&notificationService{s}, options))
+	mount(consolev1connect.NewAlertServiceHandler(&alertService{s}, options))
+	mount(consolev1connect.NewSuppressionServiceHandler(&suppressionService{s}, options))
+	path, rules := consolev1connect.NewRuleServiceHandler(&ruleService{s}, large)
+	mount(path, s.gated(rules))
 	mount(consolev1connect.NewHoldServiceHandler(&holdService{s}, options))
 	mount(consolev1connect.NewErasureServiceHandler(&erasureService{s}, options))
 	mount(consolev1connect.NewSegmentServiceHandler(&segmentService{s}, options))

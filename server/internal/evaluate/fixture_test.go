@@ -43,7 +43,12 @@ type fixture struct {
 	Events     []fixtureEvent        `yaml:"events"`
 	Metrics    []fixtureMetric       `yaml:"metrics"`
 	Verified   []fixtureVerification `yaml:"verifications"`
-	Want       struct {
+	Reviews    []struct {
+		At time.Duration `yaml:"at"`
+	} `yaml:"reviews"`
+	Openings []fixtureOpening `yaml:"openings"`
+	NoRules  bool             `yaml:"no_rules"`
+	Want     struct {
 		State    string   `yaml:"state"`
 		Reason   string   `yaml:"reason"`
 		Findings []string `yaml:"findings"`
@@ -92,6 +97,32 @@ type fixtureMetric struct {
 type fixtureVerification struct {
 	At   time.Duration `yaml:"at"`
 	Good bool          `yaml:"good"`
+}
+
+// fixtureOpening is an opening of an alert. Times that are zero are not there.
+type fixtureOpening struct {
+	Title          string        `yaml:"title"`
+	Level          string        `yaml:"level"`
+	Failure        bool          `yaml:"failure"`
+	At             time.Duration `yaml:"at"`
+	AcknowledgeDue time.Duration `yaml:"acknowledge_due"`
+	CloseDue       time.Duration `yaml:"close_due"`
+	Acknowledged   time.Duration `yaml:"acknowledged"`
+	Closed         time.Duration `yaml:"closed"`
+}
+
+func (o *fixtureOpening) opening(i int) Opening {
+	at := func(d time.Duration) time.Time {
+		if d == 0 {
+			return time.Time{}
+		}
+		return fixtureInstant.Add(d)
+	}
+	level, _ := assay.ParseLevel(o.Level)
+	return Opening{
+		Alert: assay.AlertID{byte(i + 1)}, Failure: o.Failure, Title: o.Title, Level: level, At: at(o.At), Position: uint64(i),
+		AcknowledgeDue: at(o.AcknowledgeDue), CloseDue: at(o.CloseDue), Acknowledged: Deed{At: at(o.Acknowledged)}, Closed: Deed{At: at(o.Closed)},
+	}
 }
 
 // fixtureInstant is the close of a UTC day, so that a bucket is judged.
@@ -229,6 +260,15 @@ func (f *fixture) inputs(t *testing.T, check string, library *framework.Library,
 	}
 	for i, v := range f.Verified {
 		in.Verifications = append(in.Verifications, Verification{At: at(v.At), Good: v.Good, Position: uint64(i), Detail: "payload of batch 7"})
+	}
+	for i, v := range f.Reviews {
+		in.Reviews = append(in.Reviews, Review{At: at(v.At), Position: uint64(i)})
+	}
+	for i := range f.Openings {
+		in.Openings = append(in.Openings, f.Openings[i].opening(i))
+	}
+	if !f.NoRules {
+		in.RulesOn = []RulesOn{{At: at(-1000 * time.Hour), Rules: 30}}
 	}
 	return in
 }

@@ -72,6 +72,40 @@ type Verification struct {
 	Position uint64
 }
 
+// Review is a person's going through alerts and logs.
+type Review struct {
+	At       time.Time
+	Position uint64
+}
+
+// Opening is one opening of an alert of the host, with what was done about it.
+type Opening struct {
+	Alert  assay.AlertID
+	Number int // 0 the first
+	// Failure says that it is of a finding, not of a rule.
+	Failure  bool
+	Title    string
+	Level    assay.Level
+	At       time.Time
+	Position uint64
+	// Due times are of the policy that held then; zero: no clock.
+	AcknowledgeDue, CloseDue time.Time
+	Acknowledged, Closed     Deed // zero while it was not
+}
+
+// Deed is something done about an alert.
+type Deed struct {
+	At       time.Time
+	Position uint64
+}
+
+// RulesOn says how many detection rules were on from a time.
+type RulesOn struct {
+	At       time.Time
+	Rules    int
+	Position uint64
+}
+
 // Inputs are the facts about one host and what people decided. Evaluate reads
 // them and keeps nothing of them but strings, maps of fields and references.
 type Inputs struct {
@@ -84,7 +118,7 @@ type Inputs struct {
 	Coverage []assay.CoverageRange
 	Metrics  []assay.Metric
 	Health   Health
-	// From is where the coverage, metrics and verifications begin to be
+	// From is where the coverage, metrics, reviews and verifications begin to be
 	// complete. Zero: from the host's first sight.
 	From time.Time
 	// Lists are the organisation's lists by name; an absent one is not set.
@@ -95,6 +129,10 @@ type Inputs struct {
 	Exceptions    []assay.Exception
 	Closures      []assay.Closure
 	Verifications []Verification
+	Reviews       []Review
+	// Openings are of the host's alerts, RulesOn of all hosts.
+	Openings []Opening
+	RulesOn  []RulesOn
 	// LedgerSince is when the ledger began.
 	LedgerSince time.Time
 	// Watermark is how far telemetry had been projected.

@@ -9,9 +9,21 @@ import (
 	"github.com/assay-audit/assay/server/internal/framework"
 )
 
-// record judges our own records: between two good verifications no more may
-// pass than the parameter says, and a bad one is a violation until a good one.
+// record judges our own records.
 func (r *run) record(rec *framework.Record) {
+	switch rec.Of {
+	case framework.OfReview:
+		r.reviewed(rec)
+	case framework.OfAlert, framework.OfFailureAlert:
+		r.answered(rec)
+	default:
+		r.verified(rec)
+	}
+}
+
+// verified judges verifications: between two good ones no more may pass than
+// the parameter says, and a bad one is a violation until a good one.
+func (r *run) verified(rec *framework.Record) {
 	within := r.parameters.Duration(rec.Within)
 	known := slices.DeleteFunc(slices.Clone(r.in.Verifications), func(v Verification) bool {
 		return v.Position >= r.size || v.At.After(r.instant)

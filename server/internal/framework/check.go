@@ -98,11 +98,14 @@ func (e *Explanation) Explains(occurrence string) bool {
 	return len(e.Of) == 0
 }
 
-// OfCoverage, OfHealth and OfVerification are facts that the engine itself has.
+// OfCoverage, OfHealth and the records are facts that the engine itself has.
 const (
 	OfCoverage     = "coverage"
 	OfHealth       = "health"
 	OfVerification = "ledger_verification"
+	OfReview       = "review"        // a person went through alerts and logs
+	OfAlert        = "alert"         // of a detection rule
+	OfFailureAlert = "failure_alert" // of a finding that a control failed
 )
 
 // State judges intervals of on and off.
@@ -178,7 +181,8 @@ type Metric struct {
 	Title     string
 }
 
-// Record wants a good record of ours within a time.
+// Record wants a good record of ours within a time. Alerts have clocks of their
+// own: Within is empty for them.
 type Record struct {
 	Of     string
 	Within string

@@ -48,6 +48,9 @@ func TestTable(t *testing.T) {
 		"fw.change":          {assay.Occurrence, []string{"pci-dss 1.2.8", "pci-dss 1.5.1"}},
 		"time.changed":       {assay.Occurrence, []string{"pci-dss 10.6.3"}},
 		"media.known_device": {assay.ListKind, []string{"hipaa 164.310(d)(1)", "hipaa 164.310(d)(2)(iii)", "pci-dss 9.4.1", "pci-dss 9.4.3", "pci-dss 9.4.4", "pci-dss 9.4.5"}},
+		"alert.reviewed":     {assay.RecordKind, []string{"hipaa 164.308(a)(1)(ii)(D)", "pci-dss 10.4.1"}},
+		"alert.answered":     {assay.RecordKind, []string{"pci-dss 12.10.5"}},
+		"alert.failures":     {assay.RecordKind, []string{"pci-dss 10.7.2"}},
 		"agent.alive":        {assay.Latest, []string{"hipaa 164.312(b)", "pci-dss 10.7.2"}},
 	}
 	if len(library.Checks()) != len(want) {

@@ -215,8 +215,19 @@ func (b *builder) metric() {
 
 func (b *builder) record() {
 	f, path := b.file.Record, at("record")
-	if f.Of != OfVerification {
-		b.problem(path, "record %q is not %s", f.Of, OfVerification)
+	var extra []string
+	if f.Of == OfAlert || f.Of == OfFailureAlert {
+		extra = []string{"alert", "level", "what", "due"}
 	}
-	b.check.Record = &Record{Of: f.Of, Within: b.parameter(path, "duration", f.Within), Title: b.title(path, f.Title)}
+	b.check.Record = &Record{Of: f.Of, Title: b.title(path, f.Title, extra...)}
+	switch f.Of {
+	case OfVerification, OfReview:
+		b.check.Record.Within = b.parameter(path, "duration", f.Within)
+	case OfAlert, OfFailureAlert:
+		if f.Within != "" {
+			b.problem(path, "alerts have clocks of their own: there is no within")
+		}
+	default:
+		b.problem(path, "record %q is none of %s, %s, %s and %s", f.Of, OfVerification, OfReview, OfAlert, OfFailureAlert)
+	}
 }

@@ -39,6 +39,9 @@ func (h *history) deeds(t *testing.T) {
 	if _, err := h.store.ChangePolicy(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := h.store.RecordReview(t.Context(), "ann", "all seen"); err != nil {
+		t.Fatal(err)
+	}
 	h.grow(t)
 }
 
@@ -65,6 +68,8 @@ func TestRowsBesideLeaves(t *testing.T) {
 		"deed added":              {`INSERT INTO audit_entry SELECT (SELECT min(position) FROM batch), user_name, action, subject, detail, recorded_at FROM audit_entry WHERE action = 'finding.close'`, "operator"},
 		"decision altered":        {`UPDATE policy_change SET body = jsonb_set(body, '{values}', '["y"]')`, "policy"},
 		"decision's name altered": {`UPDATE policy_change SET name = 'other'`, "policy"},
+		"review altered":          {`UPDATE review SET overdue = 1`, "review"},
+		"review removed":          {`DELETE FROM review`, "review"},
 		"decision removed":        {`DELETE FROM policy_change`, "policy"},
 		"finding altered":         {`UPDATE finding SET title = 'Nothing' WHERE key = 'b'`, "finding"},
 		"finding closed":          {`UPDATE finding SET resolved_at = opened_at WHERE key = 'b'`, "finding"},

@@ -128,8 +128,9 @@ func (s *Store) RecordKeyDeleted(ctx context.Context, id assay.ErasureID) error 
 }
 
 // EraseEvents takes the rows of what a host's agents sent in a month out of the
-// event tables. Each part is copied without them and takes the old one's place,
-// one transaction each. The month's parts must be past: none is written to.
+// event tables, and what rules matched of it. Each part is copied without them
+// and takes the old one's place, one transaction each. The month's parts must be
+// past: none is written to.
 func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.Time) error {
 	from, to := month, month.AddDate(0, 1, 0)
 	for _, table := range telemetry.Tables() {
@@ -145,13 +146,20 @@ func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.T
 			}
 		}
 	}
+	for _, table := range []string{"detection", "correlation_input"} {
+		if _, err := s.db.Exec(ctx, `DELETE FROM `+table+` WHERE `+concerned, [16]byte(host), from, to); err != nil {
+			return translate("erasing from "+table, err)
+		}
+	}
 	return nil
 }
 
+// concerned are the rows of what the agents of host $1 sent in [$2, $3).
+const concerned = `received_at >= $2 AND received_at < $3 AND (host_id = $1 OR host_id IN (
+	SELECT h.id FROM host h JOIN stream s ON s.id = h.import_stream JOIN agent a ON a.id = s.agent_id WHERE a.host_id = $1))`
+
 // erasePart has only names of the registry and of our own making in its SQL.
 func (s *Store) erasePart(ctx context.Context, table *telemetry.Table, part EventPart, host assay.HostID, from, to time.Time) error {
-	const concerned = `received_at >= $2 AND received_at < $3 AND (host_id = $1 OR host_id IN (
-		SELECT h.id FROM host h JOIN stream s ON s.id = h.import_stream JOIN agent a ON a.id = s.agent_id WHERE a.host_id = $1))`
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var some bool
 		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM %s WHERE %s)`, part.Name, concerned), [16]byte(host), from, to).Scan(&some)

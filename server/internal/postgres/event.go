@@ -59,14 +59,43 @@ func (b *queryBuilder) and(format string, args ...any) {
 }
 
 // Events runs a query. It is Invalid for a column or operator that there is not.
+//
+// It looks through the observed days that have events from the newest, a few at a
+// time and twice as many each time, until it has enough: the planner then meets the
+// partitions of those days alone, however many there are.
 func (s *Store) Events(ctx context.Context, q EventQuery) ([]EventRow, error) {
-	from, to, some, err := s.receivedBounds(ctx, q)
-	if err != nil || !some {
+	days, err := s.observedDays(ctx, q)
+	if err != nil {
 		return nil, err
 	}
+	var events []EventRow
+	for size := 1; len(days) > 0 && len(events) < q.Limit; size *= 2 {
+		left := q.Limit - len(events)
+		n, held := 0, int64(0)
+		for n < len(days) && (n < size || held < int64(left)) {
+			held += days[n].events
+			n++
+		}
+		found, err := s.eventsOf(ctx, q, days[:n], left)
+		if err != nil {
+			return nil, err
+		}
+		events, days = append(events, found...), days[n:]
+	}
+	return events, nil
+}
+
+// eventsOf runs a query over observed days that follow each other, newest first.
+func (s *Store) eventsOf(ctx context.Context, q EventQuery, days []observedDay, limit int) ([]EventRow, error) {
+	from, to := days[0].receivedFrom, days[0].receivedTo
+	for _, d := range days {
+		from, to = earlier(from, d.receivedFrom), later(to, d.receivedTo)
+	}
+	// A plan is made for these bounds, never for any: one for any would lock all
+	// partitions (see the query's mode).
 	b := &queryBuilder{}
-	// The bounds let the planner leave out partitions.
-	b.and("received_at >= %s AND received_at < %s", b.arg(from), b.arg(to))
+	b.and("received_at >= %s AND received_at < %s", b.arg(from), b.arg(to.AddDate(0, 0, 1)))
+	b.and("observed_at >= %s AND observed_at < %s", b.arg(days[len(days)-1].observed), b.arg(days[0].observed.AddDate(0, 0, 1)))
 	if q.Host != nil {
 		b.and("host_id = %s", b.arg([16]byte(*q.Host)))
 	}
@@ -86,7 +115,7 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]EventRow, error) {
 	}
 	rows, err := s.db.Query(ctx, fmt.Sprintf(`SELECT observed_at, position, ordinal, host_id, %s FROM %s WHERE %s
 		ORDER BY observed_at DESC, position DESC, ordinal DESC LIMIT %s`,
-		columnsAsText(q.Table), q.Table.Name, strings.Join(b.where, " AND "), b.arg(q.Limit)), b.args...)
+		columnsAsText(q.Table), q.Table.Name, strings.Join(b.where, " AND "), b.arg(limit)), append([]any{pgx.QueryExecModeCacheDescribe}, b.args...)...)
 	if err != nil {
 		return nil, translate("reading events", err)
 	}
@@ -106,16 +135,45 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]EventRow, error) {
 	return events, translate("reading events", err)
 }
 
-// receivedBounds finds on which days the wanted observed days were received.
-func (s *Store) receivedBounds(ctx context.Context, q EventQuery) (from, to time.Time, some bool, err error) {
-	var first, last *time.Time
-	err = s.db.QueryRow(ctx, `SELECT min(received_day), max(received_day) FROM event_days
-		WHERE table_name = $1 AND ($2::date IS NULL OR observed_day >= $2) AND ($3::date IS NULL OR observed_day <= $3)`,
-		q.Table.Name, orNull(q.From), orNull(q.To)).Scan(&first, &last)
-	if err != nil || first == nil || last == nil {
-		return from, to, false, translate("reading event days", err)
+// observedDay is a day on which events were observed, and on which days those were
+// received.
+type observedDay struct {
+	observed, receivedFrom, receivedTo time.Time
+	events                             int64
+}
+
+// observedDays finds the observed days that a query may find events of, newest first.
+func (s *Store) observedDays(ctx context.Context, q EventQuery) ([]observedDay, error) {
+	until := q.To
+	if q.After != nil && (until.IsZero() || q.After.ObservedAt.Before(until)) {
+		until = q.After.ObservedAt
 	}
-	return first.UTC(), last.UTC().AddDate(0, 0, 1), true, nil
+	rows, err := s.db.Query(ctx, `SELECT observed_day, min(received_day), max(received_day), sum(events)::bigint FROM event_days
+		WHERE table_name = $1 AND ($2::date IS NULL OR observed_day >= $2) AND ($3::date IS NULL OR observed_day <= $3)
+		GROUP BY observed_day ORDER BY observed_day DESC`, q.Table.Name, orNull(q.From), orNull(until))
+	if err != nil {
+		return nil, translate("reading event days", err)
+	}
+	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (observedDay, error) {
+		var d observedDay
+		err := row.Scan(&d.observed, &d.receivedFrom, &d.receivedTo, &d.events)
+		return observedDay{d.observed.UTC(), d.receivedFrom.UTC(), d.receivedTo.UTC(), d.events}, err
+	})
+	return days, translate("reading event days", err)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // columnsAsText has only names of the registry in it.

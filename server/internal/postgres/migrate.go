@@ -34,6 +34,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) (err error) {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrating database: %w", err)
 	}
+	if err := migrateQueue(ctx, pool); err != nil {
+		return err
+	}
 	return New(Config{DB: pool, Now: time.Now}).EnsureSegments(ctx)
 }
 
@@ -56,7 +59,7 @@ func (d *Database) CheckSchema(ctx context.Context) error {
 	if applied < len(files) {
 		return assay.Errorf(assay.Invalid, "the database has %d of %d migrations: run assay-server migrate, or serve with --migrate", applied, len(files))
 	}
-	return nil
+	return d.checkQueue(ctx)
 }
 
 const undefinedTable = "42P01"

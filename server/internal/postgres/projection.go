@@ -97,16 +97,20 @@ type Delta struct {
 	// Watermark is what the cursor may claim once this is committed.
 	Watermark time.Time
 
-	Hosts    []ImportedHost
-	Events   *EventRows // nil: none
-	Coverage []assay.CoverageRange
-	Memories map[assay.HostID][]byte // coverage memory, JSON
-	Posture  []PostureRow
-	Activity map[assay.HostID]Activity
-	Metrics  []assay.Metric
-	Hits     []assay.Hit
-	Clocks   map[assay.StreamID]time.Time
-	Imports  []ImportMark
+	Hosts      []ImportedHost
+	Events     *EventRows // nil: none
+	Coverage   []assay.CoverageRange
+	Memories   map[assay.HostID][]byte // coverage memory, JSON
+	Posture    []PostureRow
+	Activity   map[assay.HostID]Activity
+	Metrics    []assay.Metric
+	Hits       []assay.Hit
+	Detections []assay.Detection
+	Inputs     []CorrelationInput
+	Correlated *CorrelationStep // nil: none
+	Backfill   *BackfillStep    // nil: of no backfill
+	Clocks     map[assay.StreamID]time.Time
+	Imports    []ImportMark
 	// Repeats are events that were left out as projected before.
 	Repeats     []assay.EventRef
 	Quarantined []Quarantined
@@ -155,13 +159,14 @@ type Quarantined struct {
 func (s *Store) ApplyDelta(ctx context.Context, d *Delta) error {
 	now := s.clock()
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE projection_cursor SET position = $4, watermark = greatest(watermark, $5)
-			WHERE pass = $1 AND lane = $2 AND position = $3`, d.Pass, d.Lane, int64(d.From), int64(d.To), d.Watermark)
-		if err != nil {
-			return fmt.Errorf("moving cursor: %w", err)
+		cursor := Cursor{Pass: d.Pass, Lane: d.Lane, Position: d.From}
+		if err := moveCursor(ctx, tx, cursor, d.To, d.Watermark); err != nil {
+			return err
 		}
-		if tag.RowsAffected() != 1 {
-			return ErrCursorMoved
+		if d.Backfill != nil {
+			if err := d.Backfill.renew(ctx, tx, now); err != nil {
+				return err
+			}
 		}
 		return d.write(ctx, tx, now)
 	})
@@ -177,6 +182,7 @@ func (d *Delta) write(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	d.queueCoverage(batch)
 	d.queuePosture(batch)
 	d.queueHits(batch)
+	d.queueDetections(batch)
 	d.queueMarks(batch, now)
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -275,6 +281,18 @@ func (d *Delta) queueHits(batch *pgx.Batch) {
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 			[16]byte(h.Host), h.Check, h.Selector, int64(h.Ref.Position), int32(h.Ref.Ordinal), h.ObservedAt, h.ReceivedAt, h.BookedAt, h.ClockFault,
 			string(h.Mode), int16(h.Grade), h.Source, h.Channel, h.Provider, int64(h.EventID), bigint(h.RecordID), fields)
+	}
+}
+
+func (d *Delta) queueDetections(batch *pgx.Batch) {
+	for i := range d.Detections {
+		queueDetection(batch, &d.Detections[i])
+	}
+	for i := range d.Inputs {
+		queueInput(batch, &d.Inputs[i])
+	}
+	if d.Correlated != nil {
+		d.Correlated.queue(batch)
 	}
 }
 

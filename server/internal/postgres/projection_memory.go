@@ -96,6 +96,8 @@ const factsPass = "facts"
 var passTables = map[string]string{
 	factsPass:    "coverage_range, coverage_memory, posture, host_activity, metric, event_days, import_repeat",
 	"detections": "hit",
+	// What counts correlations stands at the start again with the lanes.
+	"rules": "detection, correlation_input, correlation_window",
 }
 
 // ResetPass empties what a pass has written and sets its cursors to the start
@@ -116,6 +118,11 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 		if _, err := tx.Exec(ctx, `UPDATE projection_cursor SET position = 0, version = $2, watermark = 'epoch' WHERE pass = $1`, pass, version); err != nil {
 			return fmt.Errorf("resetting cursors: %w", err)
 		}
+		if pass == "rules" {
+			if err := restartRules(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(ctx, "TRUNCATE "+tables); err != nil {
 			return fmt.Errorf("emptying tables: %w", err)
 		}
@@ -127,6 +134,24 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 		return nil
 	})
 	return translate("resetting projection", err)
+}
+
+// restartRules lets what rests on the lanes' matches start over: the counting of
+// correlations, and the backfills, whose detections go with the others.
+func restartRules(ctx context.Context, tx pgx.Tx) error {
+	for _, sql := range []string{
+		`UPDATE projection_cursor SET position = 0, watermark = 'epoch' WHERE pass = 'correlations'`,
+		`DELETE FROM projection_cursor WHERE pass LIKE 'backfill-%'`,
+		`DELETE FROM import_progress WHERE pass LIKE 'backfill-%'`,
+		`DELETE FROM stream_clock WHERE pass LIKE 'backfill-%'`,
+		`DELETE FROM quarantine WHERE pass LIKE 'backfill-%'`,
+		`UPDATE rule_backfill SET state = 'running', detections = 0, finished_at = NULL, lease_until = 'epoch' WHERE state IN ('running', 'done')`,
+	} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("restarting rules: %w", err)
+		}
+	}
+	return nil
 }
 
 // QuarantinedBatch is a batch that no projection could read.

@@ -57,10 +57,11 @@ const MinVersion = 150_000
 // Check refuses a database that cannot keep the promise that an ack means
 // committed. Warnings name settings that weaken it but may be meant, as in a test.
 func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
-	var version int
+	var version, locks int
 	var commit, fsync, fullPages string
 	err = s.db.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'),
-		current_setting('fsync'), current_setting('full_page_writes')`).Scan(&version, &commit, &fsync, &fullPages)
+		current_setting('fsync'), current_setting('full_page_writes'), current_setting('max_locks_per_transaction')::int`).
+		Scan(&version, &commit, &fsync, &fullPages, &locks)
 	if err != nil {
 		return nil, translate("checking database settings", err)
 	}
@@ -76,8 +77,16 @@ func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	if fullPages != "on" {
 		warnings = append(warnings, "full_page_writes is off: a crash of the database's machine may destroy evidence")
 	}
+	if locks < recommendedLocks {
+		warnings = append(warnings, fmt.Sprintf("max_locks_per_transaction is %d: backups and upgrades lock every partition of every table and may fail "+
+			"with \"out of shared memory\"; set it to %d in postgresql.conf and restart Postgres", locks, recommendedLocks))
+	}
 	return warnings, nil
 }
+
+// recommendedLocks is what pg_dump and migrations need of Postgres' table of locks
+// once there are months of partitions.
+const recommendedLocks = 1024
 
 // HasSynchronousStandby reports whether a commit waits for a standby, so that
 // what is committed is also safe.

@@ -63,6 +63,11 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 			return nil, false, nil
 		}
 		return body, true, nil
+	case evidence.LeafReview:
+		var r assay.Review
+		err = read(&r)
+		r.At = coarse(r.At)
+		normal = r
 	default:
 		return nil, false, nil
 	}
@@ -125,6 +130,14 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
 		r.Kind, r.Name, r.By = assay.PolicyKind(kind), name, user
 		return p.addRecord(position, evidence.LeafPolicy, r)
+	})
+	each(`SELECT position, user_name, note, open, overdue, reviewed_at FROM review WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var r assay.Review
+		if err := rows.Scan(&position, &r.By, &r.Note, &r.Open, &r.Overdue, &r.At); err != nil {
+			return err
+		}
+		r.At = coarse(r.At)
+		return p.addRecord(position, evidence.LeafReview, r)
 	})
 	each(`SELECT position, host_id, check_id, from_state, to_state, reason, valid_at FROM transition WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
 		var host [16]byte

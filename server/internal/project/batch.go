@@ -51,7 +51,7 @@ type Event struct {
 	ClockFault bool
 	// View is of the event as received. Body is it decoded, where someone has
 	// asked for it by Message.
-	View telemetry.View
+	View *telemetry.View
 	Body *telemetryv1.Event
 }
 
@@ -90,7 +90,31 @@ func (d *decoder) close() { d.zstd.Close() }
 
 // decode checks a batch against its header and decodes its events. Every error
 // is errUnprojectable.
-func (d *decoder) decode(s Stored) (*Batch, error) {
+func (d *decoder) decode(s Stored) (*Batch, error) { return d.decodeInto(s, &room{}) }
+
+// room is memory for the events of a batch, which is used again for another when
+// nobody looks at them any more.
+type room struct {
+	events []Event
+	views  []telemetry.View
+}
+
+// keptRoom is the most events that a room keeps memory for.
+const keptRoom = 512
+
+// of returns room for n events.
+func (r *room) of(n int) ([]Event, []telemetry.View) {
+	if n > keptRoom {
+		return make([]Event, n), make([]telemetry.View, n)
+	}
+	if cap(r.events) < n {
+		r.events, r.views = make([]Event, keptRoom), make([]telemetry.View, keptRoom)
+	}
+	return r.events[:n], r.views[:n]
+}
+
+// decodeInto is decode into room, which the batch is good as long as.
+func (d *decoder) decodeInto(s Stored, into *room) (*Batch, error) {
 	if s.Absence != postgres.Present {
 		return nil, fmt.Errorf("%w: its payload: %s", errUnprojectable, s.Absence)
 	}
@@ -102,13 +126,14 @@ func (d *decoder) decode(s Stored) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnprojectable, err)
 	}
-	batch := &Batch{Stored: s, Header: header, Events: make([]Event, len(block.Texts))}
+	batch := &Batch{Stored: s, Header: header}
+	events, views := into.of(len(block.Texts))
+	batch.Events = events
 	for i, text := range block.Texts {
-		view, err := telemetry.ParseView(text)
-		if err != nil {
+		if err := views[i].Parse(text); err != nil {
 			return nil, fmt.Errorf("%w: event %d: %w", errUnprojectable, i, err)
 		}
-		resolve(&batch.Events[i], &s, uint32(i), &view)
+		resolve(&events[i], &s, uint32(i), &views[i])
 	}
 	return batch, nil
 }
@@ -144,7 +169,7 @@ func (d *decoder) block(header evidence.Header, payload []byte) (block telemetry
 func resolve(ev *Event, s *Stored, ordinal uint32, view *telemetry.View) {
 	*ev = Event{
 		Ref: assay.EventRef{Position: s.Position, Ordinal: ordinal}, Host: s.Host, Mode: modeOf(view.Mode),
-		ObservedAt: evidence.Time(view.ObservedAt), ReceivedAt: s.ReceivedAt, View: *view,
+		ObservedAt: evidence.Time(view.ObservedAt), ReceivedAt: s.ReceivedAt, View: view,
 	}
 	if kind := view.SubjectKind; kind == telemetryv1.SubjectKind_SUBJECT_KIND_IMPORTED || kind == telemetryv1.SubjectKind_SUBJECT_KIND_FORWARDED {
 		// An event never changes another enrolled host: whom we know only

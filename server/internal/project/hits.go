@@ -80,7 +80,7 @@ func (l *laneHits) Project(b *Batch, step *Step) {
 }
 
 func hitOf(ev *Event, selector Selector) assay.Hit {
-	v := &ev.View
+	v := ev.View
 	return assay.Hit{
 		Host: ev.Host, Check: selector.Check, Selector: selector.Name, Ref: ev.Ref,
 		ObservedAt: v.Time(), ReceivedAt: ev.ReceivedAt, BookedAt: ev.BookedAt, ClockFault: ev.ClockFault,

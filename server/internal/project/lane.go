@@ -27,9 +27,14 @@ var errVersion = errors.New("projection version")
 type lane struct {
 	runner  *Runner
 	number  int16
+	lanes   int16
 	decoder *decoder
 	passes  []*passLane
 	days    map[time.Time]bool
+	// rooms hold what a step has decoded, and copies what further passes change of
+	// it. The next step writes them over.
+	rooms  [stepBatches]room
+	copies [][stepBatches][]Event
 }
 
 func newLane(r *Runner, number int16) (*lane, error) {
@@ -37,13 +42,14 @@ func newLane(r *Runner, number int16) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{runner: r, number: number, decoder: d, days: map[time.Time]bool{}}
+	l := &lane{runner: r, number: number, lanes: Lanes, decoder: d, days: map[time.Time]bool{}}
 	for _, pass := range r.cfg.Passes {
 		l.passes = append(l.passes, &passLane{
 			runner: r, pass: pass, number: number, projections: pass.New(), rows: postgres.NewEventRows(),
 			log: r.cfg.Logger.With("pass", pass.Name, "lane", number),
 		})
 	}
+	l.copies = make([][stepBatches][]Event, max(0, len(l.passes)-1))
 	return l, nil
 }
 
@@ -113,6 +119,10 @@ func (l *lane) round(ctx context.Context, known reading) (more bool, err error) 
 // step reads the batches in [from, until), a limited number of them, and has all
 // of the group, which stand at from, project them.
 func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, known reading) error {
+	group, until, err := l.prepare(ctx, group, until, known)
+	if err != nil || len(group) == 0 {
+		return err
+	}
 	if from >= until {
 		for _, p := range group {
 			if err := p.settle(ctx, p.touch(ctx, known.at), known); err != nil {
@@ -138,7 +148,7 @@ func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, 
 	portions, results := make([]portion, len(group)), make([]error, len(group))
 	for i := range group {
 		if portions[i] = read; i > 0 {
-			portions[i] = read.clone()
+			portions[i] = read.clone(&l.copies[i-1])
 		}
 	}
 	var wait sync.WaitGroup
@@ -154,6 +164,23 @@ func (l *lane) step(ctx context.Context, group []*passLane, from, until uint64, 
 	return nil
 }
 
+// prepare asks the passes of a step how far it may reach, and leaves out those
+// that cannot take it now.
+func (l *lane) prepare(ctx context.Context, group []*passLane, until uint64, known reading) ([]*passLane, uint64, error) {
+	var able []*passLane
+	for _, p := range group {
+		limit, err := p.prepare(ctx, until)
+		if err != nil {
+			if err := p.settle(ctx, err, known); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		able, until = append(able, p), limit
+	}
+	return able, until, nil
+}
+
 // portion is what a lane has read for one step.
 type portion struct {
 	stored    []postgres.StoredBatch
@@ -165,11 +192,14 @@ type portion struct {
 }
 
 // clone copies what a pass changes: which events it takes, and their times.
-func (r portion) clone() portion {
+func (r portion) clone(into *[stepBatches][]Event) portion {
 	batches := make([]*Batch, len(r.batches))
 	for i, b := range r.batches {
 		mine := *b
-		mine.Events = slices.Clone(b.Events)
+		mine.Events = append(into[i][:0], b.Events...)
+		if len(b.Events) <= keptRoom {
+			into[i] = mine.Events
+		}
 		batches[i] = &mine
 	}
 	r.batches = batches
@@ -179,7 +209,7 @@ func (r portion) clone() portion {
 // read reads, decodes what can be and notes what cannot for quarantine. Where
 // there is more than the limit, the portion ends with the last batch read.
 func (l *lane) read(ctx context.Context, from, until uint64, limit int, known reading) (portion, error) {
-	stored, err := l.runner.cfg.Store.LaneBatches(ctx, l.number, Lanes, from, until, limit)
+	stored, err := l.runner.cfg.Store.LaneBatches(ctx, l.number, l.lanes, from, until, limit)
 	if err != nil {
 		return portion{}, err
 	}
@@ -192,11 +222,11 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 	case n > 0:
 		r.watermark = stored[n-1].ReceivedAt
 	}
-	for _, s := range stored {
+	for i, s := range stored {
 		if s.Absence == postgres.Erased || s.Absence == postgres.Deleted {
 			continue // a leaf says so; there is nothing left to project
 		}
-		b, err := l.decoder.decode(Stored(s))
+		b, err := l.decoder.decodeInto(Stored(s), &l.rooms[i])
 		if err != nil {
 			r.bad = append(r.bad, postgres.Quarantined{Position: s.Position, Reason: clean(err.Error())})
 			continue
@@ -210,14 +240,21 @@ func (l *lane) read(ctx context.Context, from, until uint64, limit int, known re
 	return r, nil
 }
 
-// ensureDay makes the partitions that rows received at t go to.
+// ensureDay makes the partitions that rows received at t go to, and those of the
+// next day before it comes, so that nobody waits for them at midnight.
 func (l *lane) ensureDay(ctx context.Context, t time.Time) error {
 	day := t.UTC().Truncate(24 * time.Hour)
 	if l.days[day] {
 		return nil
 	}
-	if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
-		return err
+	ahead := []time.Time{day}
+	if !day.Before(l.runner.cfg.Now().UTC().Truncate(24 * time.Hour)) {
+		ahead = append(ahead, day.AddDate(0, 0, 1))
+	}
+	for _, day := range ahead {
+		if err := l.runner.cfg.Store.EnsureEventDay(ctx, day); err != nil {
+			return err
+		}
 	}
 	l.days[day] = true
 	return nil

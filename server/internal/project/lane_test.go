@@ -112,12 +112,12 @@ func (l *log) project() {
 	}
 	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
 	defer cancel()
-	runner := NewRunner(Config{Store: l.store, Passes: Passes(hits), Now: func() time.Time { return noon.Add(time.Hour) },
+	runner := NewRunner(Config{Store: l.store, Passes: Passes(hits, nil), Now: func() time.Time { return noon.Add(time.Hour) },
 		Logger: slog.New(slog.DiscardHandler), Poll: time.Millisecond})
 	done := make(chan error, 1)
 	go func() { done <- runner.Run(ctx) }()
 	for {
-		caught, err := CaughtUp(ctx, l.store, Passes(hits), l.next)
+		caught, err := CaughtUp(ctx, l.store, Passes(hits, nil), l.next)
 		if err != nil {
 			l.t.Fatal(err)
 		}

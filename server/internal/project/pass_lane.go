@@ -47,6 +47,22 @@ func (p *passLane) ready(ctx context.Context, known reading) (bool, error) {
 	return true, nil
 }
 
+// prepare has the projections ready for a step from the cursor on, and says how
+// far it may reach.
+func (p *passLane) prepare(ctx context.Context, until uint64) (uint64, error) {
+	for _, projection := range p.projections {
+		preparer, ok := projection.(Preparer)
+		if !ok || p.cursor.Position >= until {
+			continue
+		}
+		var err error
+		if until, err = preparer.Prepare(ctx, p.cursor.Position, until); err != nil {
+			return until, err
+		}
+	}
+	return until, nil
+}
+
 // again reports whether the pass can take another step at once.
 func (p *passLane) again(known reading) bool {
 	if known.number < p.retryAt {
@@ -112,6 +128,11 @@ func (p *passLane) project(ctx context.Context, read portion) error {
 	delta, err := step.finish(read.to, read.watermark)
 	if err != nil {
 		return err
+	}
+	if p.pass.Before != nil {
+		if err := p.pass.Before(ctx, delta); err != nil {
+			return err
+		}
 	}
 	if err := p.runner.cfg.Store.ApplyDelta(ctx, delta); err != nil {
 		return p.blame(ctx, err, read)

@@ -7,15 +7,18 @@ const (
 	FactsVersion      = 1
 	DetectionsPass    = "detections"
 	DetectionsVersion = 1
+	RulesPass         = "rules"
+	RulesVersion      = 1
 )
 
-// PassNames lists all passes, for the watermark.
+// PassNames lists the passes that verdicts rest on, for the watermark.
 func PassNames() []string { return []string{FactsPass, DetectionsPass} }
 
-// Passes are the passes of the program: facts and events, and what the checks'
-// selectors match, which changes with them and is rebuilt on its own.
-func Passes(hits *Hits) []Pass {
-	return []Pass{
+// Passes are the passes of the program: facts and events; what the checks'
+// selectors match, which changes with them and is rebuilt on its own; and what
+// the detection rules match. Without rules (nil) there is no such pass.
+func Passes(hits *Hits, rules *Rules) []Pass {
+	passes := []Pass{
 		{Name: FactsPass, Version: FactsVersion, New: func() []Projection {
 			return []Projection{Typed{}, Coverage{}, Posture{}, Metrics{}}
 		}},
@@ -23,4 +26,10 @@ func Passes(hits *Hits) []Pass {
 			return []Projection{hits.Lane()}
 		}},
 	}
+	if rules != nil {
+		passes = append(passes, Pass{Name: RulesPass, Version: RulesVersion, New: func() []Projection {
+			return []Projection{rules.Lane()}
+		}})
+	}
+	return passes
 }

@@ -24,6 +24,8 @@ type Pass struct {
 	Version int
 	// New makes the projections of one lane; they are used by one goroutine.
 	New func() []Projection
+	// Before, if set, is called with what a step is about to write.
+	Before func(ctx context.Context, d *postgres.Delta) error
 }
 
 // Config is what NewRunner needs.

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -16,6 +17,13 @@ type Projection interface {
 	Project(b *Batch, step *Step)
 }
 
+// Preparer is a Projection that must know of a step beforehand.
+type Preparer interface {
+	// Prepare is called before a step that begins at from, and says how far it may
+	// reach, at most until.
+	Prepare(ctx context.Context, from, until uint64) (limit uint64, err error)
+}
+
 // Step is what a lane reads and writes in one transaction.
 type Step struct {
 	Memory *Memory
@@ -24,20 +32,20 @@ type Step struct {
 
 	coverage map[assay.HostID]*coverageBuilder
 	posture  map[postureKey]postgres.PostureRow
-	metrics  map[metricKey]*assay.Metric
+	complete map[fieldsKey]*assay.Metric
 	lags     map[lagKey]*lagCounts
-	marked   map[ImportKey]bool
+	// lagging counts for lagged, and active is of activeHost: those of the last event.
+	lagging    *lagCounts
+	lagged     lagKey
+	activities map[assay.HostID]*postgres.Activity
+	active     *postgres.Activity
+	activeHost assay.HostID
+	marked     map[ImportKey]bool
 }
 
 type postureKey struct {
 	host assay.HostID
 	name string
-}
-
-type metricKey struct {
-	host      assay.HostID
-	name, key string
-	day       time.Time
 }
 
 // newStep begins a step. rows is where typed events go; it is emptied.
@@ -51,7 +59,7 @@ func newStep(memory *Memory, cursor postgres.Cursor, rows *postgres.EventRows) *
 			Activity: map[assay.HostID]postgres.Activity{}, Clocks: map[assay.StreamID]time.Time{},
 		},
 		coverage: map[assay.HostID]*coverageBuilder{}, posture: map[postureKey]postgres.PostureRow{},
-		metrics: map[metricKey]*assay.Metric{}, lags: map[lagKey]*lagCounts{}, marked: map[ImportKey]bool{},
+		complete: map[fieldsKey]*assay.Metric{}, activities: map[assay.HostID]*postgres.Activity{}, lags: map[lagKey]*lagCounts{}, marked: map[ImportKey]bool{},
 	}
 }
 
@@ -112,19 +120,6 @@ func (s *Step) events() *postgres.EventRows {
 	return s.rows
 }
 
-func (s *Step) metric(host assay.HostID, name, key string, at time.Time, good bool) {
-	id := metricKey{host, name, key, at.UTC().Truncate(24 * time.Hour)}
-	m := s.metrics[id]
-	if m == nil {
-		m = &assay.Metric{Host: host, Name: name, Key: key, Day: id.day}
-		s.metrics[id] = m
-	}
-	m.Total++
-	if good {
-		m.Good++
-	}
-}
-
 // finish collects what accumulated into the delta, in a stable order.
 func (s *Step) finish(to uint64, watermark time.Time) (*postgres.Delta, error) {
 	s.delta.To, s.delta.Watermark = to, watermark
@@ -139,7 +134,10 @@ func (s *Step) finish(to uint64, watermark time.Time) (*postgres.Delta, error) {
 		}
 	}
 	s.delta.Posture = slices.Collect(maps.Values(s.posture))
-	for _, m := range s.metrics {
+	for host, a := range s.activities {
+		s.delta.Activity[host] = *a
+	}
+	for _, m := range s.complete {
 		s.delta.Metrics = append(s.delta.Metrics, *m)
 	}
 	for key, counts := range s.lags {

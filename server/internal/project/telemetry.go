@@ -21,7 +21,7 @@ func (Typed) Project(b *Batch, step *Step) {
 		if ev.View.Table != nil {
 			step.events().Add(telemetry.Placement{
 				HostID: ev.Host, Position: int64(ev.Ref.Position), Ordinal: int32(ev.Ref.Ordinal), ReceivedAt: ev.ReceivedAt,
-			}, &ev.View)
+			}, ev.View)
 		}
 	}
 }
@@ -58,10 +58,15 @@ func (Posture) Project(b *Batch, step *Step) {
 }
 
 func (s *Step) activity(ev *Event) {
-	a, known := s.delta.Activity[ev.Host]
-	if !known {
-		a.FirstObserved = ev.BookedAt
+	// Events of one host come together.
+	if s.active == nil || s.activeHost != ev.Host {
+		if s.active = s.activities[ev.Host]; s.active == nil {
+			s.active = &postgres.Activity{FirstObserved: ev.BookedAt}
+			s.activities[ev.Host] = s.active
+		}
+		s.activeHost = ev.Host
 	}
+	a := s.active
 	a.Events++
 	a.FirstObserved = earlierOf(a.FirstObserved, ev.BookedAt)
 	a.LastObserved = laterOf(a.LastObserved, ev.BookedAt)
@@ -69,7 +74,6 @@ func (s *Step) activity(ev *Event) {
 	if ev.View.Table == nil && ev.Message().GetSourceHealth() != nil {
 		a.LastHealth = laterOf(a.LastHealth, ev.BookedAt)
 	}
-	s.delta.Activity[ev.Host] = a
 }
 
 func (s *Step) health(ev *Event, health *telemetryv1.SourceHealth) {
@@ -135,20 +139,23 @@ func (Metrics) Project(b *Batch, step *Step) {
 		if ev.Mode == assay.Live && !ev.Imported && !ev.ClockFault {
 			step.lag(ev)
 		}
-		if complete, applies := sixFields(&ev.View); applies {
-			step.metric(ev.Host, "fields", ev.View.Table.Name, ev.BookedAt, complete)
+		if complete, applies := sixFields(ev.View); applies {
+			step.fields(ev, complete)
 		}
 	}
 }
 
 // lag counts an event under every bound that it keeps.
 func (s *Step) lag(ev *Event) {
-	key := lagKey{ev.Host, ev.BookedAt.UTC().Truncate(24 * time.Hour)}
-	counts := s.lags[key]
-	if counts == nil {
-		counts = &lagCounts{}
-		s.lags[key] = counts
+	key := lagKey{ev.Host, dayOf(ev.BookedAt)}
+	if s.lagging == nil || s.lagged != key {
+		if s.lagging = s.lags[key]; s.lagging == nil {
+			s.lagging = &lagCounts{}
+			s.lags[key] = s.lagging
+		}
+		s.lagged = key
 	}
+	counts := s.lagging
 	counts.total++
 	lag := ev.ReceivedAt.Sub(ev.ObservedAt)
 	for i := len(lagBounds) - 1; i >= 0 && lag <= time.Duration(lagBounds[i])*time.Second; i-- {
@@ -159,7 +166,42 @@ func (s *Step) lag(ev *Event) {
 // lagKey is a host and a UTC day.
 type lagKey struct {
 	host assay.HostID
-	day  time.Time
+	day  unixDay
+}
+
+// fieldsKey is a host, a table and a UTC day.
+type fieldsKey struct {
+	host  assay.HostID
+	table *telemetry.Table
+	day   unixDay
+}
+
+// unixDay counts UTC days from 1970, so that keys with it are quick to compare.
+type unixDay int64
+
+func dayOf(t time.Time) unixDay {
+	seconds := t.Unix()
+	day := seconds / 86_400
+	if seconds%86_400 < 0 {
+		day--
+	}
+	return unixDay(day)
+}
+
+func (d unixDay) time() time.Time { return time.Unix(int64(d)*86_400, 0).UTC() }
+
+// fields counts an audit record by whether it tells all that it must.
+func (s *Step) fields(ev *Event, complete bool) {
+	key := fieldsKey{ev.Host, ev.View.Table, dayOf(ev.BookedAt)}
+	m := s.complete[key]
+	if m == nil {
+		m = &assay.Metric{Host: ev.Host, Name: "fields", Key: ev.View.Table.Name, Day: key.day.time()}
+		s.complete[key] = m
+	}
+	m.Total++
+	if complete {
+		m.Good++
+	}
 }
 
 type lagCounts struct {
@@ -169,7 +211,7 @@ type lagCounts struct {
 
 func (c *lagCounts) metrics(key lagKey, list []assay.Metric) []assay.Metric {
 	for i, bound := range lagBounds {
-		list = append(list, assay.Metric{Host: key.host, Name: "forward_lag", Key: strconv.Itoa(bound), Day: key.day, Good: c.good[i], Total: c.total})
+		list = append(list, assay.Metric{Host: key.host, Name: "forward_lag", Key: strconv.Itoa(bound), Day: key.day.time(), Good: c.good[i], Total: c.total})
 	}
 	return list
 }

@@ -11,7 +11,7 @@ import (
 //
 // States are numbered breadth first and patterns are sorted, so the children of
 // a state are consecutive: a state needs its label, its first child, its
-// failure, its output and the number of its row, 17 bytes. Only states with many
+// failure, its output, its pattern and the number of its row, 21 bytes. Only states with many
 // children, near the root, where most of a text is spent, have a row: a table of
 // all transitions, failures followed.
 type automaton struct {
@@ -22,9 +22,9 @@ type automaton struct {
 	// out[s] is the nearest state, s itself or on its failure chain, at which a
 	// pattern ends; 0 if none.
 	out []int32
-	// ends[s] is the pattern that ends at s, plus one; only for states that out
-	// names. Patterns are distinct, so one at most ends at a state.
-	ends map[int32]int32
+	// ends[s] is the pattern that ends at s, plus one; 0 if none. Patterns are
+	// distinct, so one at most ends at a state.
+	ends []int32
 	// row[s] is the number of the state's row in rows, plus one; 0 if none. The
 	// root's is the first.
 	row  []int32
@@ -33,22 +33,24 @@ type automaton struct {
 
 // minRowChildren is the number of children from which on a row is worth its
 // kibibyte.
-const minRowChildren = 5
+const minRowChildren = 2
 
 // newAutomaton compiles sorted, distinct, non-empty patterns. Pattern i is
 // reported as i.
 func newAutomaton(patterns []string) *automaton {
-	a := &automaton{labels: []byte{0}, ends: make(map[int32]int32, len(patterns))}
+	a := &automaton{labels: []byte{0}}
 	// A state is the range of patterns that share its text, depth bytes long.
 	type span struct{ from, to, depth int }
 	queue := []span{{0, len(patterns), 0}}
 	for s := 0; s < len(queue); s++ {
 		q := queue[s]
 		a.first = append(a.first, int32(len(queue)))
+		end := int32(0)
 		if q.from < q.to && len(patterns[q.from]) == q.depth {
-			a.ends[int32(s)] = int32(q.from) + 1
 			q.from++
+			end = int32(q.from)
 		}
+		a.ends = append(a.ends, end)
 		for q.from < q.to {
 			c := patterns[q.from][q.depth]
 			to := q.from
@@ -119,7 +121,7 @@ func (a *automaton) next(s int32, c byte) int32 {
 
 // bytes is the memory of the tables.
 func (a *automaton) bytes() int {
-	return 1024*len(a.rows) + len(a.labels) + 4*(len(a.first)+len(a.fail)+len(a.out)+len(a.row)) + 16*len(a.ends)
+	return 1024*len(a.rows) + len(a.labels) + 4*(len(a.first)+len(a.fail)+len(a.out)+len(a.row)+len(a.ends))
 }
 
 // sortedTexts returns the distinct texts in order.

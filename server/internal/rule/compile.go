@@ -158,6 +158,7 @@ func (c *compiler) bind(s *Set, d *document) bool {
 	bindings := c.table.resolve(d.rule.Logsource)
 	if len(bindings) == 0 {
 		c.refuse(d, "logsource %s is not in the table of Windows event logs", d.rule.Logsource)
+		c.problems[len(c.problems)-1].Foreign = true
 		return false
 	}
 	var made []*program

@@ -20,6 +20,8 @@ type Observation struct {
 	Ref     Ref
 	Event   Event
 	Matches []Match
+	// Received is when it arrived, for ForgetQuiet; zero where that is not used.
+	Received time.Time
 }
 
 // Correlated is a correlation that has come to hold.
@@ -51,6 +53,9 @@ type CorrelatorConfig struct {
 	// Lateness is how much older than the newest event of its group an event may
 	// be and still be counted (1 h).
 	Lateness time.Duration
+	// Track notes what changes, for Changes. Whoever sets it calls Changes now
+	// and then.
+	Track bool
 }
 
 // CorrelatorStats says what a Correlator holds and what it could not count:
@@ -71,7 +76,7 @@ type CorrelatorStats struct {
 // matches of its group within the timespan that ends there satisfy its
 // condition; Observe reports it when it comes to hold and not again until it has
 // ceased to. One goroutine at a time may use a Correlator. Its state is lost
-// with it: feed it again to rebuild.
+// with it unless it is kept (Changes) and given back (Restore).
 type Correlator struct {
 	cfg   CorrelatorConfig
 	set   *Set
@@ -80,6 +85,9 @@ type Correlator struct {
 	// recent orders all groups, the most recently touched first.
 	recent *list.List
 	states map[*Rule]map[string]*window
+	// touches numbers the touches of windows.
+	touches uint64
+	tracked tracked
 }
 
 // use is a correlation that refers to a rule, and as which of its rules.
@@ -182,6 +190,9 @@ func (c *Correlator) count(o *Observation, up occurrence, u use) (Correlated, oc
 		e.value = string(binary.AppendUvarint(nil, uint64(u.at)))
 	}
 	w := c.window(u.by, key)
+	if !o.Received.IsZero() {
+		w.received = o.Received.UnixNano()
+	}
 	v, ok := w.add(c, k, e)
 	c.shrink(w)
 	if !ok {
@@ -239,6 +250,9 @@ func (c *Correlator) window(r *Rule, key string) *window {
 	} else {
 		c.recent.MoveToFront(w.element)
 	}
+	c.touches++
+	w.touched = c.touches
+	c.track(w)
 	return w
 }
 
@@ -255,6 +269,7 @@ func (c *Correlator) shrink(spare *window) {
 }
 
 func (c *Correlator) forget(w *window) {
+	c.untrack(w)
 	c.recent.Remove(w.element)
 	delete(c.states[w.rule], w.key)
 	c.stats.Groups--

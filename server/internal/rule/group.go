@@ -176,13 +176,19 @@ func (s *scan) run(sc *Scratch, v *value) {
 		text = sc.dash
 	}
 	a := s.auto
+	rows, row, out := a.rows, a.row, a.out
 	state := int32(0)
 	for _, c := range text {
 		if c == '/' {
 			c = '-'
 		}
-		state = a.next(state, c)
-		for o := a.out[state]; o != 0; o = a.out[a.fail[o]] {
+		// Most of a text is spent in states that have a row.
+		if r := row[state]; r != 0 {
+			state = rows[r-1][c]
+		} else {
+			state = a.next(state, c)
+		}
+		for o := out[state]; o != 0; o = out[a.fail[o]] {
 			s.pick(sc, a.ends[o]-1)
 		}
 	}

@@ -6,10 +6,14 @@ import "slices"
 // none. An event that matches nothing allocates nothing once the Scratch has
 // grown. The result is the caller's.
 func (s *Set) Match(ev Event, sc *Scratch) []Match {
+	groups := s.groups(ev, sc)
+	if groups == ([4]*group{}) {
+		return nil // most channels have no rule: their events are not even looked into
+	}
 	sc.load(s, ev)
 	defer sc.release()
 	sc.picked = sc.picked[:0]
-	for _, g := range s.groups(ev, sc) {
+	for _, g := range groups {
 		if g != nil {
 			g.candidates(sc)
 		}

@@ -19,6 +19,9 @@ type Problem struct {
 	// RuleID is the id (or else the title) of the refused rule, if it could be read.
 	RuleID string
 	Reason string
+	// Foreign: the rule is sound and reads logs that Windows does not write, as
+	// far as the logsource tables say.
+	Foreign bool
 }
 
 // String prints the problem as source:line: reason.

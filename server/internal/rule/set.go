@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 )
@@ -69,14 +70,52 @@ func (s *Set) index() {
 			g.add(p.ids, int32(i))
 		}
 	}
+	s.share()
 	s.eachGroup(func(g *group) { s.patterns = g.build(s, s.patterns) })
 }
 
-// eachGroup visits the groups in a fixed order.
+// share lets channels whose groups hold the same programs (Sysmon's and the
+// kernel driver's) have one table.
+func (s *Set) share() {
+	same := map[string]*channelGroups{}
+	for _, name := range slices.Sorted(maps.Keys(s.channels)) {
+		key := s.channels[name].key()
+		if first := same[key]; first != nil {
+			s.channels[name] = first
+		} else {
+			same[key] = s.channels[name]
+		}
+	}
+}
+
+// key says which programs the groups hold.
+func (c *channelGroups) key() string {
+	var b []byte
+	add := func(id uint64, g *group) {
+		b = binary.AppendUvarint(b, id)
+		b = binary.AppendUvarint(b, uint64(len(g.programs)))
+		for _, p := range g.programs {
+			b = binary.AppendUvarint(b, uint64(p))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.ids)) {
+		add(uint64(id)+1, c.ids[id])
+	}
+	if c.any != nil {
+		add(0, c.any)
+	}
+	return string(b)
+}
+
+// eachGroup visits the groups in a fixed order, those that channels share once.
 func (s *Set) eachGroup(visit func(*group)) {
 	all := []*channelGroups{s.any}
+	seen := map[*channelGroups]bool{}
 	for _, name := range slices.Sorted(maps.Keys(s.channels)) {
-		all = append(all, s.channels[name])
+		if c := s.channels[name]; !seen[c] {
+			seen[c] = true
+			all = append(all, c)
+		}
 	}
 	for _, c := range all {
 		if c.any != nil {

@@ -26,6 +26,9 @@ type window struct {
 	active bool
 	// reported is the time of the last event reported.
 	reported int64
+	// touched is the number of the newest touch, received when its event came.
+	touched  uint64
+	received int64
 	// values counts the distinct values of entries[start:], the span that ends
 	// at the newest event, for the types that count values.
 	values map[string]int
@@ -52,6 +55,9 @@ func (w *window) add(c *Correlator, k *Correlation, e tally) (verdict, bool) {
 		return verdict{}, false
 	}
 	w.drop(c, horizon)
+	if len(w.entries) == 0 {
+		w.active = false // all that it held by is long over
+	}
 	at, _ := slices.BinarySearchFunc(w.entries, e, compareTally)
 	inOrder := at == len(w.entries)
 	if at > 0 && inOrder && w.entries[at-1].at <= e.at-int64(k.Timespan) {

@@ -165,7 +165,7 @@ func (k *keeping) project() {
 		k.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(k.t.Context())
-	passes := project.Passes(hits)
+	passes := project.Passes(hits, nil)
 	done := make(chan error, 1)
 	runner := project.NewRunner(project.Config{Store: k.store, Passes: passes, Now: k.clock, Logger: slog.New(slog.DiscardHandler), Poll: time.Millisecond})
 	go func() { done <- runner.Run(ctx) }()

@@ -99,6 +99,56 @@ const finding = createRoute({
   component: lazyRouteComponent(() => import("../features/finding/FindingPage"), "FindingPage"),
 });
 
+const alerts = createRoute({
+  getParentRoute: () => app,
+  path: "/alerts",
+  validateSearch: search.alertsSearch,
+  component: lazyRouteComponent(() => import("../features/alert/AlertsPage"), "AlertsPage"),
+});
+
+const alert = createRoute({
+  getParentRoute: () => app,
+  path: "/alerts/$id",
+  component: lazyRouteComponent(() => import("../features/alert/AlertPage"), "AlertPage"),
+});
+
+const rules = createRoute({
+  getParentRoute: () => app,
+  path: "/rules",
+  validateSearch: search.rulesSearch,
+  component: lazyRouteComponent(() => import("../features/rule/RulesPage"), "RulesPage"),
+});
+
+// Ids of rules are unique in their pack only.
+const rule = createRoute({
+  getParentRoute: () => app,
+  path: "/rules/$pack/$id",
+  validateSearch: search.ruleSearch,
+  component: lazyRouteComponent(() => import("../features/rule/RulePage"), "RulePage"),
+});
+
+const suppressions = createRoute({
+  getParentRoute: () => app,
+  path: "/suppressions",
+  validateSearch: search.suppressionsSearch,
+  component: lazyRouteComponent(() => import("../features/suppression/SuppressionsPage"), "SuppressionsPage"),
+});
+
+const settings = createRoute({
+  getParentRoute: () => app,
+  path: "/settings",
+  beforeLoad: () => {
+    throw redirect({ to: "/settings/notifications" });
+  },
+});
+
+const notifications = createRoute({
+  getParentRoute: () => app,
+  path: "/settings/notifications",
+  validateSearch: search.notificationsSearch,
+  component: lazyRouteComponent(() => import("../features/notification/NotificationsPage"), "NotificationsPage"),
+});
+
 const events = createRoute({
   getParentRoute: () => app,
   path: "/events",
@@ -122,7 +172,7 @@ const ledger = createRoute({
 
 const tree = root.addChildren([
   signIn,
-  app.addChildren([index, overview, controlsIndex, controls, requirement, hosts, host, findings, finding, events, agents, ledger]),
+  app.addChildren([index, overview, controlsIndex, controls, requirement, hosts, host, findings, finding, alerts, alert, rules, rule, suppressions, events, agents, ledger, settings, notifications]),
 ]);
 
 /** newRouter builds the console's routes over one query client. */

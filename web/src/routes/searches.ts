@@ -1,4 +1,5 @@
 import { parseMoment } from "../lib/asof";
+import { levelChoices, levelOrder } from "../lib/level";
 import { oneOf, word, wordList, type RawSearch } from "../lib/search";
 import { parseState } from "../lib/state";
 
@@ -62,6 +63,56 @@ export const findingsSearch = read((raw: RawSearch) => ({
   host: word(raw.host),
   check: word(raw.check),
   age: oneOf(raw.age, findingAges),
+}));
+
+export const alertShows = ["open", "acknowledged", "closed", "all"] as const;
+export const alertOrders = ["newest", "oldest", "level", "due"] as const;
+
+export const alertsSearch = read((raw: RawSearch) => ({
+  // Without it: what is not closed.
+  state: oneOf(raw.state, alertShows),
+  level: oneOf(raw.level, levelChoices),
+  q: word(raw.q),
+  host: word(raw.host),
+  pack: word(raw.pack),
+  rule: word(raw.rule),
+  assignee: word(raw.assignee),
+  overdue: oneOf(raw.overdue, ["yes"] as const),
+  order: oneOf(raw.order, alertOrders),
+}));
+
+export const ruleTabs = ["rules", "packs", "refused", "backfills"] as const;
+export type RuleTab = (typeof ruleTabs)[number];
+export const hitSpans = ["1", "7", "30", "90"] as const;
+
+export const rulesSearch = read((raw: RawSearch) => ({
+  tab: oneOf(raw.tab, ruleTabs),
+  q: word(raw.q),
+  pack: word(raw.pack),
+  version: word(raw.version),
+  level: oneOf(raw.level, levelOrder),
+  enabled: oneOf(raw.enabled, ["yes", "no"] as const),
+  hit: oneOf(raw.hit, ["yes"] as const),
+  // Days that hits are counted over; without it 7.
+  days: oneOf(raw.days, hitSpans),
+}));
+
+export const ruleSearch = read((raw: RawSearch) => ({
+  days: oneOf(raw.days, hitSpans),
+  suppressed: oneOf(raw.suppressed, ["yes", "no"] as const),
+}));
+
+export const suppressionsSearch = read((raw: RawSearch) => ({
+  // Without it: active ones.
+  state: oneOf(raw.state, ["ended", "all"] as const),
+  pack: word(raw.pack),
+  rule: word(raw.rule),
+  host: word(raw.host),
+}));
+
+export const notificationsSearch = read((raw: RawSearch) => ({
+  target: word(raw.target),
+  state: oneOf(raw.state, ["pending", "delivered", "failed", "cancelled"] as const),
 }));
 
 export const eventsSearch = read((raw: RawSearch) => ({

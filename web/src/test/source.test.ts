@@ -24,7 +24,7 @@ it("keeps files short", () => {
 
 it("sends the moment with every question that takes one", () => {
   // Each request message with as_of is asked in exactly one place, with asOf in it.
-  for (const call of ["getOverview", "getFrameworkStatus", "listVerdicts", "listFindings"]) {
+  for (const call of ["getOverview", "getFrameworkStatus", "listVerdicts", "listFindings", "listAlerts", "countAlerts", "getAlert"]) {
     const uses = files.flatMap((file) => [...file.text.matchAll(new RegExp(`Api\\.${call}\\(([\\s\\S]*?)signal`, "g"))].map((match) => match[1] ?? ""));
     expect(uses).toHaveLength(1);
     expect(uses[0]).toContain("asOf");

@@ -19,6 +19,8 @@ export interface Column<Row> extends Exported<Row> {
   readonly width: string;
   readonly cell?: (row: Row) => ReactNode;
   readonly end?: boolean;
+  /** order sorts where the value's own order would mislead. */
+  readonly order?: (row: Row) => Value;
   /** off keeps the column hidden until it is chosen. */
   readonly off?: boolean;
 }
@@ -52,6 +54,10 @@ export function compareValues(a: Value, b: Value): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+function orderOf<Row>(column: Column<Row>, row: Row): Value {
+  return (column.order ?? column.value)(row);
+}
+
 /** DataTable is every list of the console. */
 export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const { name, label, columns, list, rowKey, empty, filters, main = false, plain = false, count, group } = props;
@@ -73,7 +79,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
         id: column.id,
         header: column.header,
         accessorFn: column.value,
-        sortFn: (a: { original: Row }, b: { original: Row }) => compareValues(column.value(a.original), column.value(b.original)),
+        sortFn: (a: { original: Row }, b: { original: Row }) => compareValues(orderOf(column, a.original), orderOf(column, b.original)),
       })),
     [columns],
   );
@@ -119,7 +125,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const order = (all: readonly Row[]): readonly Row[] => {
     const column = columns.find((one) => one.id === sorted);
     if (column === undefined) return all;
-    const out = [...all].sort((a, b) => compareValues(column.value(a), column.value(b)));
+    const out = [...all].sort((a, b) => compareValues(orderOf(column, a), orderOf(column, b)));
     return descending ? out.reverse() : out;
   };
 

@@ -185,6 +185,36 @@ describe("drilling down", () => {
   });
 });
 
+describe("alerts", () => {
+  it("lead to the event that matched, and its rule", async () => {
+    const { page, context, problems } = await signedIn();
+    await page.goto("/alerts?state=all");
+    await settled(page);
+    const alert = page.locator("main [role=row] a[href^='/alerts/']").first();
+    // A server without detection rules has none.
+    if ((await alert.count()) > 0) {
+      await alert.click();
+      await page.waitForURL(/\/alerts\/./);
+      await settled(page);
+      await page.getByRole("heading", { name: "What was done" }).waitFor();
+      const event = page.locator("main a[data-event]").first();
+      if ((await event.count()) > 0) {
+        await event.click();
+        await page.getByRole("dialog").getByRole("heading", { name: "Raw fields" }).waitFor();
+        await page.keyboard.press("Escape");
+        await page.waitForURL((url) => !url.searchParams.has("event"));
+      }
+      const rule = page.locator("main a[href^='/rules/']").first();
+      if ((await rule.count()) > 0) {
+        await rule.click();
+        await page.getByRole("region", { name: "Source of the rule, YAML" }).waitFor();
+      }
+    }
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+});
+
 describe("time travel", () => {
   it("marks the past, keeps it from page to page and sends it along", async () => {
     const { page, context, problems } = await signedIn();

@@ -14,7 +14,7 @@ afterAll(async () => {
   await browser.close();
 });
 
-const pages = ["/overview", "/controls/pci-dss", "/controls/pci-dss/10.2.1.6", "/hosts", "/hosts?check=log.cleared", "/findings", "/events", "/agents", "/ledger"];
+const pages = ["/overview", "/controls/pci-dss", "/controls/pci-dss/10.2.1.6", "/hosts", "/hosts?check=log.cleared", "/findings", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/settings/notifications", "/events", "/agents", "/ledger"];
 
 async function as(name: string, look = {}) {
   const made = await visit(browser, look);
@@ -31,10 +31,11 @@ describe("an empty server", () => {
       expect(await axe(page), address).toEqual([]);
       await shoot(page, `empty${address.replaceAll(/[/?=.]/g, "-")}`);
     }
-    for (const address of ["/hosts", "/findings", "/events"]) {
+    for (const address of ["/hosts", "/findings", "/events", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/settings/notifications"]) {
       await page.goto(address);
       await settled(page);
-      expect(await page.getByText(/No host has been seen yet|^No finding$|No event in .* yet/).count(), address).toBeGreaterThan(0);
+      const says = /No host has been seen yet|^No finding$|No event in .* yet|No alert is open|No rule is loaded yet|No rule was run over the past|Nothing is suppressed|Nobody is told of alerts yet/;
+      expect(await page.getByText(says).count(), address).toBeGreaterThan(0);
     }
     await page.goto("/agents");
     await page.getByRole("button", { name: "Create an enrolment token" }).first().click();
@@ -75,7 +76,7 @@ describe("a broken server", () => {
 
   it("says that something does not exist", async () => {
     const { page, context } = await as("admin");
-    for (const address of ["/hosts/nobody", "/findings/none", "/controls/none", "/ledger?position=999999"]) {
+    for (const address of ["/hosts/nobody", "/findings/none", "/alerts/none", "/rules/windows/none", "/controls/none", "/ledger?position=999999"]) {
       await page.goto(address);
       await page.getByText(/Not found|No batch of events/).first().waitFor();
     }
@@ -86,10 +87,11 @@ describe("a broken server", () => {
 describe("a viewer", () => {
   it("is not offered what only admins may do", async () => {
     const { page, context } = await as("viewer");
-    for (const address of ["/agents", "/ledger", "/findings/f-00001"]) {
+    for (const address of ["/agents", "/ledger", "/findings/f-00001", "/alerts", "/alerts/5a1e7000-0000-8000-8000-000000000001", "/rules", "/rules?tab=packs", "/rules?tab=backfills", "/suppressions", "/settings/notifications"]) {
       await page.goto(address);
       await settled(page);
-      expect(await page.getByRole("button", { name: /Enrolment token|Revoke|Verify now|Close with cause/ }).count(), address).toBe(0);
+      expect(await page.getByRole("button", { name: /Enrolment token|Revoke|Verify now|Close with cause|Acknowledge|Assign|^Close$|^Suppress$|^End the|Put in force|Cancel|Add target|Add suppression|^Test|Disable|Try again/ }).count(), address).toBe(0);
+      expect(await page.locator("main input[data-choose], main input[role=switch]").count(), address).toBe(0);
     }
     await context.close();
   });

@@ -5,19 +5,27 @@ import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AgentService } from "../../src/gen/assay/console/v1/agent_pb";
+import { AlertService } from "../../src/gen/assay/console/v1/alert_pb";
 import { EventService } from "../../src/gen/assay/console/v1/event_pb";
 import { FindingService } from "../../src/gen/assay/console/v1/finding_pb";
 import { HostService } from "../../src/gen/assay/console/v1/host_pb";
 import { LedgerService } from "../../src/gen/assay/console/v1/ledger_pb";
+import { NotificationService } from "../../src/gen/assay/console/v1/notification_pb";
+import { RuleService } from "../../src/gen/assay/console/v1/rule_pb";
 import { SessionService } from "../../src/gen/assay/console/v1/session_pb";
 import { StatusService } from "../../src/gen/assay/console/v1/status_pb";
+import { SuppressionService } from "../../src/gen/assay/console/v1/suppression_pb";
 import { agentService } from "./agent";
+import { alertService } from "./alert";
 import { eventService } from "./event";
 import { findingService } from "./finding";
 import { hostService } from "./host";
 import { ledgerService } from "./ledger";
+import { notificationService } from "./notification";
+import { ruleService } from "./rule";
 import { sessionService } from "./session";
 import { statusService } from "./status";
+import { suppressionService } from "./suppression";
 
 const dist = join(import.meta.dirname, "../../dist");
 
@@ -37,12 +45,16 @@ const api = connectNodeAdapter({
   requestPathPrefix: "/api",
   routes(router) {
     router.service(AgentService, agentService);
+    router.service(AlertService, alertService);
     router.service(EventService, eventService);
     router.service(FindingService, findingService);
     router.service(HostService, hostService);
     router.service(LedgerService, ledgerService);
+    router.service(NotificationService, notificationService);
+    router.service(RuleService, ruleService);
     router.service(SessionService, sessionService);
     router.service(StatusService, statusService);
+    router.service(SuppressionService, suppressionService);
   },
 });
 

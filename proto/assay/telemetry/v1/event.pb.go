@@ -363,6 +363,7 @@ type Event struct {
 	//	*Event_Service
 	//	*Event_Task
 	//	*Event_Script
+	//	*Event_Ssl
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -772,6 +773,15 @@ func (x *Event) GetScript() *ScriptEvent {
 	return nil
 }
 
+func (x *Event) GetSsl() *SslEvent {
+	if x != nil {
+		if x, ok := x.Body.(*Event_Ssl); ok {
+			return x.Ssl
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -908,6 +918,10 @@ type Event_Script struct {
 	Script *ScriptEvent `protobuf:"bytes,60,opt,name=script,proto3,oneof"`
 }
 
+type Event_Ssl struct {
+	Ssl *SslEvent `protobuf:"bytes,61,opt,name=ssl,proto3,oneof"`
+}
+
 func (*Event_LogRecord) isEvent_Body() {}
 
 func (*Event_SourceHealth) isEvent_Body() {}
@@ -973,6 +987,8 @@ func (*Event_Service) isEvent_Body() {}
 func (*Event_Task) isEvent_Body() {}
 
 func (*Event_Script) isEvent_Body() {}
+
+func (*Event_Ssl) isEvent_Body() {}
 
 // Subject is the host that an event speaks of.
 type Subject struct {
@@ -1448,7 +1464,7 @@ const file_assay_telemetry_v1_event_proto_rawDesc = "" +
 	"\x1eassay/telemetry/v1/event.proto\x12\x12assay.telemetry.v1\x1a\x1dassay/telemetry/v1/file.proto\x1a\x1fassay/telemetry/v1/health.proto\x1a!assay/telemetry/v1/identity.proto\x1a\x1cassay/telemetry/v1/log.proto\x1a assay/telemetry/v1/network.proto\x1a assay/telemetry/v1/process.proto\x1a\x1fassay/telemetry/v1/system.proto\"3\n" +
 	"\x05Block\x12\x12\n" +
 	"\x04seed\x18\x01 \x01(\fR\x04seed\x12\x16\n" +
-	"\x06events\x18\x02 \x03(\fR\x06events\"\xfb\x13\n" +
+	"\x06events\x18\x02 \x03(\fR\x06events\"\xad\x14\n" +
 	"\x05Event\x125\n" +
 	"\asubject\x18\x01 \x01(\v2\x1b.assay.telemetry.v1.SubjectR\asubject\x122\n" +
 	"\x06source\x18\x02 \x01(\x0e2\x1a.assay.telemetry.v1.SourceR\x06source\x12/\n" +
@@ -1498,7 +1514,8 @@ const file_assay_telemetry_v1_event_proto_rawDesc = "" +
 	"\x05group\x189 \x01(\v2\x1e.assay.telemetry.v1.GroupEventH\x00R\x05group\x12<\n" +
 	"\aservice\x18: \x01(\v2 .assay.telemetry.v1.ServiceEventH\x00R\aservice\x123\n" +
 	"\x04task\x18; \x01(\v2\x1d.assay.telemetry.v1.TaskEventH\x00R\x04task\x129\n" +
-	"\x06script\x18< \x01(\v2\x1f.assay.telemetry.v1.ScriptEventH\x00R\x06scriptB\x06\n" +
+	"\x06script\x18< \x01(\v2\x1f.assay.telemetry.v1.ScriptEventH\x00R\x06script\x120\n" +
+	"\x03ssl\x18= \x01(\v2\x1c.assay.telemetry.v1.SslEventH\x00R\x03sslB\x06\n" +
 	"\x04body\"R\n" +
 	"\aSubject\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.assay.telemetry.v1.SubjectKindR\x04kind\x12\x12\n" +
@@ -1634,6 +1651,7 @@ var file_assay_telemetry_v1_event_proto_goTypes = []any{
 	(*ServiceEvent)(nil),          // 41: assay.telemetry.v1.ServiceEvent
 	(*TaskEvent)(nil),             // 42: assay.telemetry.v1.TaskEvent
 	(*ScriptEvent)(nil),           // 43: assay.telemetry.v1.ScriptEvent
+	(*SslEvent)(nil),              // 44: assay.telemetry.v1.SslEvent
 }
 var file_assay_telemetry_v1_event_proto_depIdxs = []int32{
 	6,  // 0: assay.telemetry.v1.Event.subject:type_name -> assay.telemetry.v1.Subject
@@ -1675,16 +1693,17 @@ var file_assay_telemetry_v1_event_proto_depIdxs = []int32{
 	41, // 36: assay.telemetry.v1.Event.service:type_name -> assay.telemetry.v1.ServiceEvent
 	42, // 37: assay.telemetry.v1.Event.task:type_name -> assay.telemetry.v1.TaskEvent
 	43, // 38: assay.telemetry.v1.Event.script:type_name -> assay.telemetry.v1.ScriptEvent
-	0,  // 39: assay.telemetry.v1.Subject.kind:type_name -> assay.telemetry.v1.SubjectKind
-	9,  // 40: assay.telemetry.v1.Raw.data:type_name -> assay.telemetry.v1.Field
-	10, // 41: assay.telemetry.v1.Raw.user_data:type_name -> assay.telemetry.v1.Element
-	9,  // 42: assay.telemetry.v1.Element.attributes:type_name -> assay.telemetry.v1.Field
-	10, // 43: assay.telemetry.v1.Element.children:type_name -> assay.telemetry.v1.Element
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	44, // 39: assay.telemetry.v1.Event.ssl:type_name -> assay.telemetry.v1.SslEvent
+	0,  // 40: assay.telemetry.v1.Subject.kind:type_name -> assay.telemetry.v1.SubjectKind
+	9,  // 41: assay.telemetry.v1.Raw.data:type_name -> assay.telemetry.v1.Field
+	10, // 42: assay.telemetry.v1.Raw.user_data:type_name -> assay.telemetry.v1.Element
+	9,  // 43: assay.telemetry.v1.Element.attributes:type_name -> assay.telemetry.v1.Field
+	10, // 44: assay.telemetry.v1.Element.children:type_name -> assay.telemetry.v1.Element
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_assay_telemetry_v1_event_proto_init() }
@@ -1733,6 +1752,7 @@ func file_assay_telemetry_v1_event_proto_init() {
 		(*Event_Service)(nil),
 		(*Event_Task)(nil),
 		(*Event_Script)(nil),
+		(*Event_Ssl)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -124,12 +124,15 @@ type SourceState struct {
 	// "audit.policy_change", "process.start", "process.command_line".
 	Capabilities []string `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// position is the record id or sequence of the last event read.
-	Position      uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
-	Seen          uint64 `protobuf:"varint,7,opt,name=seen,proto3" json:"seen,omitempty"`
-	Filtered      uint64 `protobuf:"varint,8,opt,name=filtered,proto3" json:"filtered,omitempty"`
-	Dropped       uint64 `protobuf:"varint,9,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	Lost          uint64 `protobuf:"varint,10,opt,name=lost,proto3" json:"lost,omitempty"`
-	LagMs         int64  `protobuf:"zigzag64,11,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	Seen     uint64 `protobuf:"varint,7,opt,name=seen,proto3" json:"seen,omitempty"`
+	Filtered uint64 `protobuf:"varint,8,opt,name=filtered,proto3" json:"filtered,omitempty"`
+	Dropped  uint64 `protobuf:"varint,9,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Lost     uint64 `protobuf:"varint,10,opt,name=lost,proto3" json:"lost,omitempty"`
+	LagMs    int64  `protobuf:"zigzag64,11,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	// filter_digest names the filters that the source itself has in force, by their
+	// SHA-256; "built-in" for those it came with, empty for sources without any.
+	FilterDigest  string `protobuf:"bytes,12,opt,name=filter_digest,json=filterDigest,proto3" json:"filter_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -239,6 +242,13 @@ func (x *SourceState) GetLagMs() int64 {
 		return x.LagMs
 	}
 	return 0
+}
+
+func (x *SourceState) GetFilterDigest() string {
+	if x != nil {
+		return x.FilterDigest
+	}
+	return ""
 }
 
 // Gap says that events of a source could not be kept.
@@ -454,7 +464,7 @@ const file_assay_telemetry_v1_health_proto_rawDesc = "" +
 	"\vspool_bytes\x18\x04 \x01(\x04R\n" +
 	"spoolBytes\x12*\n" +
 	"\x11spool_limit_bytes\x18\x05 \x01(\x04R\x0fspoolLimitBytes\x12\"\n" +
-	"\rclock_skew_ms\x18\x06 \x01(\x12R\vclockSkewMs\"\xa6\x02\n" +
+	"\rclock_skew_ms\x18\x06 \x01(\x12R\vclockSkewMs\"\xcb\x02\n" +
 	"\vSourceState\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x18\n" +
@@ -467,7 +477,8 @@ const file_assay_telemetry_v1_health_proto_rawDesc = "" +
 	"\adropped\x18\t \x01(\x04R\adropped\x12\x12\n" +
 	"\x04lost\x18\n" +
 	" \x01(\x04R\x04lost\x12\x15\n" +
-	"\x06lag_ms\x18\v \x01(\x12R\x05lagMs\"\xd1\x01\n" +
+	"\x06lag_ms\x18\v \x01(\x12R\x05lagMs\x12#\n" +
+	"\rfilter_digest\x18\f \x01(\tR\ffilterDigest\"\xd1\x01\n" +
 	"\x03Gap\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x12\n" +

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: assay/telemetry/v1/network.proto
 
-// Network: connections, names, HTTP, and the firewall's own settings.
+// Network: connections, names, HTTP, TLS, and the firewall's own settings.
 
 package telemetryv1
 
@@ -642,7 +642,27 @@ type HttpEvent struct {
 	// proxy is the proxy used.
 	Proxy string `protobuf:"bytes,20,opt,name=proxy,proto3" json:"proxy,omitempty"`
 	// peer is the peer that served it, where one did.
-	Peer          string `protobuf:"bytes,21,opt,name=peer,proto3" json:"peer,omitempty"`
+	Peer string `protobuf:"bytes,21,opt,name=peer,proto3" json:"peer,omitempty"`
+	// host_name is the host that the request names.
+	HostName string `protobuf:"bytes,22,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
+	// user_agent is the program as the request names it.
+	UserAgent string `protobuf:"bytes,23,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// referer is the address that led here, as the request says.
+	Referer string `protobuf:"bytes,24,opt,name=referer,proto3" json:"referer,omitempty"`
+	// content_type is the type of the body.
+	ContentType string `protobuf:"bytes,25,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// content_length is the length of the body, as the head says.
+	ContentLength *uint64 `protobuf:"varint,26,opt,name=content_length,json=contentLength,proto3,oneof" json:"content_length,omitempty"`
+	// server_name is the server's software as the response names it.
+	ServerName string `protobuf:"bytes,27,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	// direction is in or out, seen from the host: out where the host is the client.
+	Direction string `protobuf:"bytes,28,opt,name=direction,proto3" json:"direction,omitempty"`
+	// protocol_version is HTTP/1.0 or HTTP/1.1.
+	ProtocolVersion string `protobuf:"bytes,29,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
+	// local_port is the host's own port.
+	LocalPort *uint32 `protobuf:"varint,30,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
+	// cut says that the head was longer than what was copied of it.
+	Cut           *bool `protobuf:"varint,31,opt,name=cut,proto3,oneof" json:"cut,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,6 +844,348 @@ func (x *HttpEvent) GetPeer() string {
 	return ""
 }
 
+func (x *HttpEvent) GetHostName() string {
+	if x != nil {
+		return x.HostName
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetReferer() string {
+	if x != nil {
+		return x.Referer
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetContentLength() uint64 {
+	if x != nil && x.ContentLength != nil {
+		return *x.ContentLength
+	}
+	return 0
+}
+
+func (x *HttpEvent) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetProtocolVersion() string {
+	if x != nil {
+		return x.ProtocolVersion
+	}
+	return ""
+}
+
+func (x *HttpEvent) GetLocalPort() uint32 {
+	if x != nil && x.LocalPort != nil {
+		return *x.LocalPort
+	}
+	return 0
+}
+
+func (x *HttpEvent) GetCut() bool {
+	if x != nil && x.Cut != nil {
+		return *x.Cut
+	}
+	return false
+}
+
+// SslEvent is a TLS hello, of a client or a server.
+type SslEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// action is TLS_CLIENT_HELLO or TLS_SERVER_HELLO.
+	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	// pid is the process whose connection it is.
+	Pid *uint32 `protobuf:"varint,2,opt,name=pid,proto3,oneof" json:"pid,omitempty"`
+	// process_guid is the source's own guid of it.
+	ProcessGuid string `protobuf:"bytes,3,opt,name=process_guid,json=processGuid,proto3" json:"process_guid,omitempty"`
+	// process_uid is its identity on this host.
+	ProcessUid string `protobuf:"bytes,4,opt,name=process_uid,json=processUid,proto3" json:"process_uid,omitempty"`
+	// identity is exact, matched or unresolved.
+	Identity string `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	// process_name is the full path of its image.
+	ProcessName string `protobuf:"bytes,6,opt,name=process_name,json=processName,proto3" json:"process_name,omitempty"`
+	// user_name is the account of the process.
+	UserName string `protobuf:"bytes,7,opt,name=user_name,json=userName,proto3" json:"user_name,omitempty"`
+	// direction is in or out, seen from the host: out where the host is the client.
+	Direction string `protobuf:"bytes,8,opt,name=direction,proto3" json:"direction,omitempty"`
+	// local_address is the host's own address.
+	LocalAddress string `protobuf:"bytes,9,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	// local_port is the host's own port.
+	LocalPort *uint32 `protobuf:"varint,10,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
+	// remote_address is the other side's address.
+	RemoteAddress string `protobuf:"bytes,11,opt,name=remote_address,json=remoteAddress,proto3" json:"remote_address,omitempty"`
+	// remote_port is the other side's port.
+	RemotePort *uint32 `protobuf:"varint,12,opt,name=remote_port,json=remotePort,proto3,oneof" json:"remote_port,omitempty"`
+	// server_name is the name that the client asks for (SNI).
+	ServerName string `protobuf:"bytes,13,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	// tls_version is the newest that a client offers, or the one that the server
+	// chose: TLS 1.3.
+	TlsVersion string `protobuf:"bytes,14,opt,name=tls_version,json=tlsVersion,proto3" json:"tls_version,omitempty"`
+	// tls_versions are all that a client offers, 0x….
+	TlsVersions []string `protobuf:"bytes,15,rep,name=tls_versions,json=tlsVersions,proto3" json:"tls_versions,omitempty"`
+	// alpn are the protocols offered, or the one chosen.
+	Alpn []string `protobuf:"bytes,16,rep,name=alpn,proto3" json:"alpn,omitempty"`
+	// ciphers are the suites offered in order, or the one chosen, 0x….
+	Ciphers []string `protobuf:"bytes,17,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
+	// extensions are their numbers in order.
+	Extensions []string `protobuf:"bytes,18,rep,name=extensions,proto3" json:"extensions,omitempty"`
+	// groups are the key exchange groups offered, 0x….
+	Groups []string `protobuf:"bytes,19,rep,name=groups,proto3" json:"groups,omitempty"`
+	// signature_algorithms are those offered, 0x….
+	SignatureAlgorithms []string `protobuf:"bytes,20,rep,name=signature_algorithms,json=signatureAlgorithms,proto3" json:"signature_algorithms,omitempty"`
+	// ja3 is the text of the client's fingerprint, or of the server's (JA3S).
+	Ja3 string `protobuf:"bytes,21,opt,name=ja3,proto3" json:"ja3,omitempty"`
+	// ja3_hash is its MD5.
+	Ja3Hash string `protobuf:"bytes,22,opt,name=ja3_hash,json=ja3Hash,proto3" json:"ja3_hash,omitempty"`
+	// ja4 is the newer fingerprint of a client.
+	Ja4 string `protobuf:"bytes,23,opt,name=ja4,proto3" json:"ja4,omitempty"`
+	// subject_name is whom the server's certificate is of, where it is in clear.
+	SubjectName string `protobuf:"bytes,24,opt,name=subject_name,json=subjectName,proto3" json:"subject_name,omitempty"`
+	// issuer_name is who issued it.
+	IssuerName string `protobuf:"bytes,25,opt,name=issuer_name,json=issuerName,proto3" json:"issuer_name,omitempty"`
+	// cut says that the hello was longer than what was copied of it.
+	Cut           *bool `protobuf:"varint,26,opt,name=cut,proto3,oneof" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SslEvent) Reset() {
+	*x = SslEvent{}
+	mi := &file_assay_telemetry_v1_network_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SslEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SslEvent) ProtoMessage() {}
+
+func (x *SslEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_telemetry_v1_network_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SslEvent.ProtoReflect.Descriptor instead.
+func (*SslEvent) Descriptor() ([]byte, []int) {
+	return file_assay_telemetry_v1_network_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SslEvent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *SslEvent) GetPid() uint32 {
+	if x != nil && x.Pid != nil {
+		return *x.Pid
+	}
+	return 0
+}
+
+func (x *SslEvent) GetProcessGuid() string {
+	if x != nil {
+		return x.ProcessGuid
+	}
+	return ""
+}
+
+func (x *SslEvent) GetProcessUid() string {
+	if x != nil {
+		return x.ProcessUid
+	}
+	return ""
+}
+
+func (x *SslEvent) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *SslEvent) GetProcessName() string {
+	if x != nil {
+		return x.ProcessName
+	}
+	return ""
+}
+
+func (x *SslEvent) GetUserName() string {
+	if x != nil {
+		return x.UserName
+	}
+	return ""
+}
+
+func (x *SslEvent) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *SslEvent) GetLocalAddress() string {
+	if x != nil {
+		return x.LocalAddress
+	}
+	return ""
+}
+
+func (x *SslEvent) GetLocalPort() uint32 {
+	if x != nil && x.LocalPort != nil {
+		return *x.LocalPort
+	}
+	return 0
+}
+
+func (x *SslEvent) GetRemoteAddress() string {
+	if x != nil {
+		return x.RemoteAddress
+	}
+	return ""
+}
+
+func (x *SslEvent) GetRemotePort() uint32 {
+	if x != nil && x.RemotePort != nil {
+		return *x.RemotePort
+	}
+	return 0
+}
+
+func (x *SslEvent) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *SslEvent) GetTlsVersion() string {
+	if x != nil {
+		return x.TlsVersion
+	}
+	return ""
+}
+
+func (x *SslEvent) GetTlsVersions() []string {
+	if x != nil {
+		return x.TlsVersions
+	}
+	return nil
+}
+
+func (x *SslEvent) GetAlpn() []string {
+	if x != nil {
+		return x.Alpn
+	}
+	return nil
+}
+
+func (x *SslEvent) GetCiphers() []string {
+	if x != nil {
+		return x.Ciphers
+	}
+	return nil
+}
+
+func (x *SslEvent) GetExtensions() []string {
+	if x != nil {
+		return x.Extensions
+	}
+	return nil
+}
+
+func (x *SslEvent) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *SslEvent) GetSignatureAlgorithms() []string {
+	if x != nil {
+		return x.SignatureAlgorithms
+	}
+	return nil
+}
+
+func (x *SslEvent) GetJa3() string {
+	if x != nil {
+		return x.Ja3
+	}
+	return ""
+}
+
+func (x *SslEvent) GetJa3Hash() string {
+	if x != nil {
+		return x.Ja3Hash
+	}
+	return ""
+}
+
+func (x *SslEvent) GetJa4() string {
+	if x != nil {
+		return x.Ja4
+	}
+	return ""
+}
+
+func (x *SslEvent) GetSubjectName() string {
+	if x != nil {
+		return x.SubjectName
+	}
+	return ""
+}
+
+func (x *SslEvent) GetIssuerName() string {
+	if x != nil {
+		return x.IssuerName
+	}
+	return ""
+}
+
+func (x *SslEvent) GetCut() bool {
+	if x != nil && x.Cut != nil {
+		return *x.Cut
+	}
+	return false
+}
+
 // FirewallEvent is a change of the firewall's rules, settings or state.
 type FirewallEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -884,7 +1246,7 @@ type FirewallEvent struct {
 
 func (x *FirewallEvent) Reset() {
 	*x = FirewallEvent{}
-	mi := &file_assay_telemetry_v1_network_proto_msgTypes[4]
+	mi := &file_assay_telemetry_v1_network_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1258,7 @@ func (x *FirewallEvent) String() string {
 func (*FirewallEvent) ProtoMessage() {}
 
 func (x *FirewallEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_telemetry_v1_network_proto_msgTypes[4]
+	mi := &file_assay_telemetry_v1_network_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1271,7 @@ func (x *FirewallEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FirewallEvent.ProtoReflect.Descriptor instead.
 func (*FirewallEvent) Descriptor() ([]byte, []int) {
-	return file_assay_telemetry_v1_network_proto_rawDescGZIP(), []int{4}
+	return file_assay_telemetry_v1_network_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FirewallEvent) GetAction() string {
@@ -1167,7 +1529,7 @@ const file_assay_telemetry_v1_network_proto_rawDesc = "" +
 	"\a_statusB\x06\n" +
 	"\x04_pidB\x0f\n" +
 	"\r_via_resolverB\x0e\n" +
-	"\f_remote_port\"\xeb\x05\n" +
+	"\f_remote_port\"\xdf\b\n" +
 	"\tHttpEvent\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x10\n" +
@@ -1196,13 +1558,70 @@ const file_assay_telemetry_v1_network_proto_rawDesc = "" +
 	"\n" +
 	"error_code\x18\x13 \x01(\tR\terrorCode\x12\x14\n" +
 	"\x05proxy\x18\x14 \x01(\tR\x05proxy\x12\x12\n" +
-	"\x04peer\x18\x15 \x01(\tR\x04peer:\x18\xb2\xe1\x18\x14\n" +
+	"\x04peer\x18\x15 \x01(\tR\x04peer\x12\x1b\n" +
+	"\thost_name\x18\x16 \x01(\tR\bhostName\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x17 \x01(\tR\tuserAgent\x12\x18\n" +
+	"\areferer\x18\x18 \x01(\tR\areferer\x12!\n" +
+	"\fcontent_type\x18\x19 \x01(\tR\vcontentType\x12*\n" +
+	"\x0econtent_length\x18\x1a \x01(\x04H\x05R\rcontentLength\x88\x01\x01\x12\x1f\n" +
+	"\vserver_name\x18\x1b \x01(\tR\n" +
+	"serverName\x12\x1c\n" +
+	"\tdirection\x18\x1c \x01(\tR\tdirection\x12)\n" +
+	"\x10protocol_version\x18\x1d \x01(\tR\x0fprotocolVersion\x12\"\n" +
+	"\n" +
+	"local_port\x18\x1e \x01(\rH\x06R\tlocalPort\x88\x01\x01\x12\x15\n" +
+	"\x03cut\x18\x1f \x01(\bH\aR\x03cut\x88\x01\x01:\x18\xb2\xe1\x18\x14\n" +
 	"\x0fwin_http_events\x10\xa2\x1fB\x0e\n" +
 	"\f_status_codeB\x06\n" +
 	"\x04_pidB\x0e\n" +
 	"\f_remote_portB\x0e\n" +
 	"\f_bytes_totalB\x14\n" +
-	"\x12_bytes_transferred\"\xbe\x06\n" +
+	"\x12_bytes_transferredB\x11\n" +
+	"\x0f_content_lengthB\r\n" +
+	"\v_local_portB\x06\n" +
+	"\x04_cut\"\xed\x06\n" +
+	"\bSslEvent\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\x12\x15\n" +
+	"\x03pid\x18\x02 \x01(\rH\x00R\x03pid\x88\x01\x01\x12!\n" +
+	"\fprocess_guid\x18\x03 \x01(\tR\vprocessGuid\x12\x1f\n" +
+	"\vprocess_uid\x18\x04 \x01(\tR\n" +
+	"processUid\x12\x1a\n" +
+	"\bidentity\x18\x05 \x01(\tR\bidentity\x12!\n" +
+	"\fprocess_name\x18\x06 \x01(\tR\vprocessName\x12\x1b\n" +
+	"\tuser_name\x18\a \x01(\tR\buserName\x12\x1c\n" +
+	"\tdirection\x18\b \x01(\tR\tdirection\x12#\n" +
+	"\rlocal_address\x18\t \x01(\tR\flocalAddress\x12\"\n" +
+	"\n" +
+	"local_port\x18\n" +
+	" \x01(\rH\x01R\tlocalPort\x88\x01\x01\x12%\n" +
+	"\x0eremote_address\x18\v \x01(\tR\rremoteAddress\x12$\n" +
+	"\vremote_port\x18\f \x01(\rH\x02R\n" +
+	"remotePort\x88\x01\x01\x12\x1f\n" +
+	"\vserver_name\x18\r \x01(\tR\n" +
+	"serverName\x12\x1f\n" +
+	"\vtls_version\x18\x0e \x01(\tR\n" +
+	"tlsVersion\x12!\n" +
+	"\ftls_versions\x18\x0f \x03(\tR\vtlsVersions\x12\x12\n" +
+	"\x04alpn\x18\x10 \x03(\tR\x04alpn\x12\x18\n" +
+	"\aciphers\x18\x11 \x03(\tR\aciphers\x12\x1e\n" +
+	"\n" +
+	"extensions\x18\x12 \x03(\tR\n" +
+	"extensions\x12\x16\n" +
+	"\x06groups\x18\x13 \x03(\tR\x06groups\x121\n" +
+	"\x14signature_algorithms\x18\x14 \x03(\tR\x13signatureAlgorithms\x12\x10\n" +
+	"\x03ja3\x18\x15 \x01(\tR\x03ja3\x12\x19\n" +
+	"\bja3_hash\x18\x16 \x01(\tR\aja3Hash\x12\x10\n" +
+	"\x03ja4\x18\x17 \x01(\tR\x03ja4\x12!\n" +
+	"\fsubject_name\x18\x18 \x01(\tR\vsubjectName\x12\x1f\n" +
+	"\vissuer_name\x18\x19 \x01(\tR\n" +
+	"issuerName\x12\x15\n" +
+	"\x03cut\x18\x1a \x01(\bH\x03R\x03cut\x88\x01\x01:\x17\xb2\xe1\x18\x13\n" +
+	"\x0ewin_ssl_events\x10\xa1\x1fB\x06\n" +
+	"\x04_pidB\r\n" +
+	"\v_local_portB\x0e\n" +
+	"\f_remote_portB\x06\n" +
+	"\x04_cut\"\xbe\x06\n" +
 	"\rFirewallEvent\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x1a\n" +
 	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12\x1d\n" +
@@ -1251,13 +1670,14 @@ func file_assay_telemetry_v1_network_proto_rawDescGZIP() []byte {
 	return file_assay_telemetry_v1_network_proto_rawDescData
 }
 
-var file_assay_telemetry_v1_network_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_assay_telemetry_v1_network_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_assay_telemetry_v1_network_proto_goTypes = []any{
 	(*SocketEvent)(nil),      // 0: assay.telemetry.v1.SocketEvent
 	(*DnsEvent)(nil),         // 1: assay.telemetry.v1.DnsEvent
 	(*DnsResponseEvent)(nil), // 2: assay.telemetry.v1.DnsResponseEvent
 	(*HttpEvent)(nil),        // 3: assay.telemetry.v1.HttpEvent
-	(*FirewallEvent)(nil),    // 4: assay.telemetry.v1.FirewallEvent
+	(*SslEvent)(nil),         // 4: assay.telemetry.v1.SslEvent
+	(*FirewallEvent)(nil),    // 5: assay.telemetry.v1.FirewallEvent
 }
 var file_assay_telemetry_v1_network_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -1278,13 +1698,14 @@ func file_assay_telemetry_v1_network_proto_init() {
 	file_assay_telemetry_v1_network_proto_msgTypes[2].OneofWrappers = []any{}
 	file_assay_telemetry_v1_network_proto_msgTypes[3].OneofWrappers = []any{}
 	file_assay_telemetry_v1_network_proto_msgTypes[4].OneofWrappers = []any{}
+	file_assay_telemetry_v1_network_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_telemetry_v1_network_proto_rawDesc), len(file_assay_telemetry_v1_network_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -297,8 +297,8 @@ type SecuritySoftwareEvent struct {
 	// realtime_feature_recovered, antispyware_on, antispyware_off, antivirus_on,
 	// antivirus_off; config_changed, tamper_blocked, history_deleted,
 	// history_delete_failed, expiring, expired; exploit_blocked, exploit_audited,
-	// exploit_overridden; started, stopped, error (of a watching service such as
-	// Sysmon).
+	// exploit_overridden; tamper_seen (of what is the agent's own); started, stopped,
+	// error (of a watching service or driver such as Sysmon).
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
 	// product is the product's name, e.g. Microsoft Defender Antivirus, Sysmon.
 	Product string `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`

@@ -7,6 +7,7 @@ import { Evaluation } from "../../ui/Evaluation";
 import { Empty, Failure, Loading } from "../../ui/Note";
 import { Page, Section } from "../../ui/Page";
 import { StateBar, StateCounts, StateLegend } from "../../ui/State";
+import { AlertLevels } from "../alert/AlertLevels";
 import { CheckTable } from "./CheckTable";
 import { FindingAges } from "./FindingAges";
 import css from "./overview.module.css";
@@ -83,6 +84,7 @@ function Overview({ of }: { readonly of: GetOverviewResponse }) {
       <div className={css.columns}>
         <CheckTable checks={of.checks} />
         <div className="stack">
+          <AlertLevels />
           <FindingAges ages={of.findingAges} open={of.openFindings} />
           <Transitions of={of.transitions} />
         </div>

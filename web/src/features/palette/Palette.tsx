@@ -3,14 +3,14 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
-import { hostApi } from "../../lib/api";
+import { hostApi, ruleApi } from "../../lib/api";
 import { Icon } from "../../ui/Icon";
 import { Raw } from "../../ui/Raw";
 import { frameworksQuery } from "../control/queries";
 import { matches, type Entry } from "./entries";
 import css from "./palette.module.css";
 
-/** Palette goes anywhere by a few letters: pages, hosts, controls, checks. */
+/** Palette goes anywhere by a few letters: pages, hosts, rules, controls, checks. */
 export function Palette({ onClose }: { readonly onClose: () => void }) {
   const router = useRouter();
   const id = useId();
@@ -24,7 +24,12 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
     queryFn: ({ signal }) => hostApi.listHosts({ name, page: { size: 12 } }, { signal }),
     enabled: name !== "",
   }).data?.hosts;
-  const entries = matches(text, known, name === "" ? [] : (hosts ?? []));
+  const rules = useQuery({
+    queryKey: ["rule-names", name],
+    queryFn: ({ signal }) => ruleApi.listRules({ text: name, page: { size: 8 } }, { signal }),
+    enabled: name.length > 1,
+  }).data?.rules;
+  const entries = matches(text, known, name === "" ? [] : (hosts ?? []), name.length > 1 ? (rules ?? []) : []);
   const current = Math.min(at, Math.max(0, entries.length - 1));
 
   useEffect(() => {
@@ -56,7 +61,7 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
         size="md"
         data-autofocus
         aria-label="Find a host, a control or a page"
-        placeholder="Host, control, check or page"
+        placeholder="Host, rule, control, check or page"
         role="combobox"
         aria-expanded={entries.length > 0}
         aria-controls={id}
@@ -75,7 +80,7 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
           <li key={entry.address} id={`${id}-${i}`} role="option" aria-selected={i === current} className={css.entry} onMouseMove={() => setAt(i)} onClick={() => go(entry)}>
             <Icon name={entry.icon} size={14} />
             <span className={css.name}>
-              {entry.icon === "hosts" && entry.kind === "Host" ? <Raw text={entry.name} /> : entry.name}
+              {entry.kind === "Host" || entry.kind === "Rule" ? <Raw text={entry.name} sentence={entry.kind === "Rule"} /> : entry.name}
               {entry.note === "" ? null : <span className="dim"> {entry.note}</span>}
             </span>
             <span className="dim">{entry.kind}</span>

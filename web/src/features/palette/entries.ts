@@ -1,4 +1,5 @@
 import type { Host } from "../../gen/assay/console/v1/host_pb";
+import type { Rule } from "../../gen/assay/console/v1/rule_pb";
 import type { ListFrameworksResponse } from "../../gen/assay/console/v1/status_pb";
 import type { IconName } from "../../ui/Icon";
 import { pages } from "../shell/Nav";
@@ -14,12 +15,16 @@ export interface Entry {
 
 const most = 30;
 
-/** matches lists the places that hold every word of the text: pages, then hosts, then controls and checks. */
-export function matches(text: string, known: ListFrameworksResponse | undefined, hosts: readonly Pick<Host, "id" | "name" | "domain">[]): Entry[] {
+type FoundHost = Pick<Host, "id" | "name" | "domain">;
+type FoundRule = Pick<Rule, "pack" | "id" | "title" | "level">;
+
+/** matches lists the places that hold every word of the text: pages, then hosts, rules, controls and checks. */
+export function matches(text: string, known: ListFrameworksResponse | undefined, hosts: readonly FoundHost[], rules: readonly FoundRule[] = []): Entry[] {
   const words = text.toLowerCase().split(/\s+/).filter((word) => word !== "");
   const fits = (entry: Entry): boolean => words.every((word) => `${entry.name} ${entry.note} ${entry.kind}`.toLowerCase().includes(word));
   const places = pages.map((page): Entry => ({ kind: "Page", name: page.name, note: "", icon: page.icon, address: page.to }));
   const found = hosts.map((host): Entry => ({ kind: "Host", name: host.name, note: host.domain, icon: "hosts", address: `/hosts/${encodeURIComponent(host.id)}` }));
+  const foundRules = rules.map((rule): Entry => ({ kind: "Rule", name: rule.title, note: rule.level, icon: "rules", address: `/rules/${encodeURIComponent(rule.pack)}/${encodeURIComponent(rule.id)}` }));
   const controls = (known?.frameworks ?? []).flatMap((framework) => [
     { kind: "Framework", name: framework.title, note: framework.version, icon: "controls", address: `/controls/${encodeURIComponent(framework.id)}` } satisfies Entry,
     ...framework.requirements.map(
@@ -28,6 +33,6 @@ export function matches(text: string, known: ListFrameworksResponse | undefined,
   ]);
   const checks = (known?.checks ?? []).map((check): Entry => ({ kind: "Check", name: check.id, note: check.title, icon: "pass", address: `/hosts?check=${encodeURIComponent(check.id)}` }));
   if (words.length === 0) return [...places, ...controls.filter((entry) => entry.kind === "Framework")].slice(0, most);
-  // The server has matched the hosts' names already.
-  return [...places.filter(fits), ...found, ...controls.filter(fits), ...checks.filter(fits)].slice(0, most);
+  // The server has matched the names of hosts and rules already.
+  return [...places.filter(fits), ...found, ...foundRules, ...controls.filter(fits), ...checks.filter(fits)].slice(0, most);
 }

@@ -8,9 +8,13 @@ export const pages = [
   { to: "/controls", name: "Controls", icon: "controls" },
   { to: "/hosts", name: "Hosts", icon: "hosts" },
   { to: "/findings", name: "Findings", icon: "findings" },
+  { to: "/alerts", name: "Alerts", icon: "alerts" },
+  { to: "/rules", name: "Rules", icon: "rules" },
+  { to: "/suppressions", name: "Suppressions", icon: "suppressions" },
   { to: "/events", name: "Events", icon: "events" },
   { to: "/agents", name: "Agents", icon: "agents" },
   { to: "/ledger", name: "Ledger", icon: "ledger" },
+  { to: "/settings/notifications", name: "Notifications", icon: "notifications" },
 ] as const satisfies readonly { to: string; name: string; icon: IconName }[];
 
 /** Nav is the menu of pages. */

@@ -1,0 +1,385 @@
+/*
+ * Files, as a minifilter. A name is asked for only after a create, when the file
+ * system can give it without a lock of ours in the way, and is kept with the open
+ * handle; everything later speaks of that name. A change is told at the first write
+ * through a handle, a delete once the file system says that it is one. docs/driver.md holds the table of operations and
+ * the known hole of each.
+ */
+#include "driver.h"
+
+#define PATH_BYTES 2048u /* of a path, at most; longer ones are cut and say so */
+
+/* What was done through a handle so far. */
+#define WAY_WRITE 0x01u
+#define WAY_MAPPED 0x04u
+#define WAY_DISPOSITION 0x10u
+#define WAY_DISPOSITION_EX 0x20u
+#define WAY_ON_CLOSE 0x40u
+#define WAYS_OF_DELETE (WAY_DISPOSITION | WAY_DISPOSITION_EX | WAY_ON_CLOSE)
+
+typedef struct {
+    volatile LONG ways;
+    BOOLEAN opened_name; /* the name as opened, not normalised */
+    ULONG path_bytes;
+    WCHAR path[PATH_BYTES / sizeof(WCHAR)];
+} HANDLE_CONTEXT;
+
+static FLT_FILTER *filter;
+
+/* Whose request this is: the requestor, which for a write by the system is not the running process. */
+static ULONG Requestor(FLT_CALLBACK_DATA *data) {
+    PEPROCESS process = FltGetRequestorProcess(data);
+
+    return process == NULL ? 0 : (ULONG)(ULONG_PTR)PsGetProcessId(process);
+}
+
+static VOID Actor(EVENT *event, EVENT_KIND kind, FLT_CALLBACK_DATA *data) {
+    PROCESS process = {0, 0, 0};
+
+    EventActor(event, kind);
+    event->pid = Requestor(data);
+    event->created = TableFind(event->pid, &process) ? process.created : 0;
+}
+
+static BOOLEAN ByAgent(FLT_CALLBACK_DATA *data) {
+    ULONG agent = AgentPid();
+
+    return agent != 0 && Requestor(data) == agent;
+}
+
+static FLT_PREOP NTAPI PreCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    UNREFERENCED_PARAMETER(context);
+    if ((data->io->irp_flags & IRP_PAGING_IO) != 0 || (data->io->operation_flags & SL_OPEN_PAGING_FILE) != 0 ||
+        (objects->file->Flags & FO_VOLUME_OPEN) != 0 || ByAgent(data))
+        return FLT_PREOP_NO_CALLBACK;
+    return FLT_PREOP_WITH_CALLBACK;
+}
+
+/* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
+static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ULONG ways) {
+    HANDLE_CONTEXT *handle;
+
+    if (!NT_SUCCESS(FltAllocateContext(filter, FLT_STREAMHANDLE_CONTEXT, sizeof *handle, NonPagedPoolNx, (PVOID *)&handle)))
+        return;
+    RtlZeroMemory(handle, sizeof *handle);
+    handle->ways = (LONG)ways;
+    handle->opened_name = opened;
+    handle->path_bytes = name->name.Length < PATH_BYTES ? name->name.Length : PATH_BYTES;
+    RtlCopyMemory(handle->path, name->name.Buffer, handle->path_bytes);
+    FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
+    FltReleaseContext(handle);
+}
+
+static VOID Tamper(FLT_CALLBACK_DATA *data, EVENT_KIND kind, TEXT path) {
+    EVENT event;
+
+    if (!PathIsOurs(kind, path.at, path.bytes))
+        return;
+    Actor(&event, EVENT_TAMPER, data);
+    event.number[0] = ASSAY_TAMPER_FILE;
+    event.text[0] = path;
+    Record(&event);
+}
+
+/* A name that holds a colon behind its last backslash is a stream's. */
+static BOOLEAN IsStream(PCUNICODE_STRING name) {
+    ULONG i = name->Length / sizeof(WCHAR);
+
+    while (i > 0 && name->Buffer[i - 1] != '\\')
+        if (name->Buffer[--i] == ':')
+            return TRUE;
+    return FALSE;
+}
+
+static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ACCESS_MASK access) {
+    ULONG happened = (ULONG)data->status.Information;
+    EVENT event;
+
+    Actor(&event, IsStream(&name->name) ? EVENT_FILE_STREAM : EVENT_FILE_CREATED, data);
+    event.number[0] = opened ? ASSAY_HOLE_NAME_OPENED : 0;
+    event.number[2] = happened;
+    event.number[3] = access;
+    event.text[0] = TextOf(&name->name);
+    Record(&event);
+    if (happened != FILE_CREATED)
+        Tamper(data, EVENT_FILE_CREATED, event.text[0]);
+}
+
+static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
+    static const ACCESS_MASK changes = FILE_WRITE_DATA | FILE_APPEND_DATA | DELETE | FILE_WRITE_ATTRIBUTES;
+    ULONG options = data->io->parameters.create.options & 0x00FFFFFFu;
+    ULONG happened = (ULONG)data->status.Information;
+    ACCESS_MASK access = data->io->parameters.create.security->DesiredAccess;
+    BOOLEAN made = happened == FILE_CREATED || happened == FILE_OVERWRITTEN || happened == FILE_SUPERSEDED;
+    BOOLEAN on_close = (options & FILE_DELETE_ON_CLOSE) != 0, opened = FALSE;
+    FLT_FILE_NAME_INFORMATION *name;
+
+    UNREFERENCED_PARAMETER(context);
+    if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || !NT_SUCCESS(data->status.Status) ||
+        data->status.Status == STATUS_REPARSE)
+        return FLT_POSTOP_FINISHED;
+    if (!made && (access & changes) == 0 && !on_close)
+        return FLT_POSTOP_FINISHED;
+    if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_NORMALIZED_DEFAULT, &name))) {
+        opened = TRUE;
+        if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &name))) {
+            RecordBlind(EVENT_FILE_CREATED);
+            return FLT_POSTOP_FINISHED;
+        }
+    }
+    if ((access & changes) != 0 || on_close)
+        Remember(objects, name, opened, on_close ? WAY_ON_CLOSE : 0);
+    if (made)
+        Made(data, name, opened, access);
+    FltReleaseFileNameInformation(name);
+    return FLT_POSTOP_FINISHED;
+}
+
+static HANDLE_CONTEXT *HandleOf(const FLT_RELATED_OBJECTS *objects) {
+    HANDLE_CONTEXT *handle;
+
+    return NT_SUCCESS(FltGetStreamHandleContext(objects->instance, objects->file, (PVOID *)&handle)) ? handle : NULL;
+}
+
+static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, EVENT_KIND kind, ULONG holes, ULONG route) {
+    EVENT event;
+
+    Actor(&event, kind, data);
+    event.number[0] = holes | (handle->opened_name ? ASSAY_HOLE_NAME_OPENED : 0);
+    event.number[1] = route;
+    event.text[0].at = handle->path;
+    event.text[0].bytes = handle->path_bytes;
+    Record(&event);
+    Tamper(data, kind, event.text[0]);
+}
+
+/* The first change of its way through a handle is told; the others only cost this. */
+static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, EVENT_KIND kind, ULONG holes) {
+    HANDLE_CONTEXT *handle = HandleOf(objects);
+
+    if (handle == NULL)
+        return;
+    if ((InterlockedOr(&handle->ways, (LONG)way) & (LONG)way) == 0)
+        Told(data, handle, kind, holes, ASSAY_ROUTE_NONE);
+    FltReleaseContext(handle);
+}
+
+static FLT_PREOP NTAPI PreWrite(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    UNREFERENCED_PARAMETER(context);
+    Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, 0);
+    return FLT_PREOP_NO_CALLBACK;
+}
+
+/* A writable section is a promise to write: the writes themselves are the memory manager's and name nobody. */
+static FLT_PREOP NTAPI PreSection(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    ULONG writable = PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
+
+    UNREFERENCED_PARAMETER(context);
+    writable &= ~(PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY); /* copies never reach the file */
+    if (data->io->parameters.section.type == FLT_SYNC_TYPE_CREATE_SECTION &&
+        (data->io->parameters.section.protection & writable) != 0)
+        Mark(data, objects, WAY_MAPPED, EVENT_FILE_MAPPED, ASSAY_HOLE_MAPPED_WRITE);
+    return FLT_PREOP_NO_CALLBACK;
+}
+
+static FLT_PREOP NTAPI PreControl(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    ULONG code = data->io->parameters.control.code;
+
+    UNREFERENCED_PARAMETER(context);
+    if (code == NT_FSCTL_SET_ZERO_DATA || code == NT_FSCTL_DUPLICATE_EXTENTS || code == NT_FSCTL_DUPLICATE_EXTENTS_EX ||
+        code == NT_FSCTL_OFFLOAD_WRITE)
+        Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, ASSAY_HOLE_BLOCK_CLONE);
+    return FLT_PREOP_NO_CALLBACK;
+}
+
+/* The outcome is known only after; the same thread and IRQL are asked for, so that the buffer still may be read. */
+static FLT_PREOP NTAPI PreSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    UNREFERENCED_PARAMETER(context);
+    UNREFERENCED_PARAMETER(objects);
+    switch (data->io->parameters.set_information.class) {
+    case NT_FILE_RENAME:
+    case NT_FILE_RENAME_EX:
+    case NT_FILE_LINK:
+    case NT_FILE_LINK_EX:
+    case NT_FILE_DISPOSITION:
+    case NT_FILE_DISPOSITION_EX:
+    case NT_FILE_END_OF_FILE:
+    case NT_FILE_ALLOCATION:
+        return ByAgent(data) ? FLT_PREOP_NO_CALLBACK : FLT_PREOP_SYNCHRONIZE;
+    default:
+        return FLT_PREOP_NO_CALLBACK;
+    }
+}
+
+static VOID Renamed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
+    const NT_FILE_NAME_CHANGE *change = data->io->parameters.set_information.buffer;
+    ULONG room = data->io->parameters.set_information.bytes, head = (ULONG)__builtin_offsetof(NT_FILE_NAME_CHANGE, name);
+    BOOLEAN ex = class == NT_FILE_RENAME_EX || class == NT_FILE_LINK_EX;
+    EVENT event;
+
+    if (change == NULL || room < head || change->name_bytes > room - head)
+        return;
+    Actor(&event, class == NT_FILE_RENAME || class == NT_FILE_RENAME_EX ? EVENT_FILE_RENAMED : EVENT_FILE_LINKED, data);
+    if (ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0) {
+        event.number[0] = ASSAY_HOLE_RENAME_OVER; /* what stood there is gone, and its own record is not made */
+        event.number[1] = ASSAY_ROUTE_RENAME_OVER;
+    }
+    event.text[0].at = handle->path;
+    event.text[0].bytes = handle->path_bytes;
+    event.text[1].at = change->name;
+    event.text[1].bytes = change->name_bytes;
+    Record(&event);
+    Tamper(data, event.kind, event.text[0]);
+}
+
+static VOID Disposed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
+    const ULONG *flags = data->io->parameters.set_information.buffer;
+    ULONG room = data->io->parameters.set_information.bytes;
+
+    if (flags == NULL || room < (class == NT_FILE_DISPOSITION ? 1u : 4u))
+        return;
+    if (class == NT_FILE_DISPOSITION) {
+        if (*(const BOOLEAN *)flags)
+            InterlockedOr(&handle->ways, WAY_DISPOSITION);
+        else
+            InterlockedAnd(&handle->ways, ~(LONG)WAYS_OF_DELETE);
+        return;
+    }
+    if ((*flags & NT_FILE_DISPOSITION_ON_CLOSE) != 0)
+        InterlockedOr(&handle->ways, WAY_ON_CLOSE);
+    else if ((*flags & NT_FILE_DISPOSITION_DELETE) != 0)
+        InterlockedOr(&handle->ways, WAY_DISPOSITION_EX);
+    else
+        InterlockedAnd(&handle->ways, ~(LONG)WAYS_OF_DELETE);
+}
+
+static FLT_POSTOP NTAPI PostSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
+    ULONG class = data->io->parameters.set_information.class;
+    HANDLE_CONTEXT *handle;
+
+    UNREFERENCED_PARAMETER(context);
+    if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || !NT_SUCCESS(data->status.Status))
+        return FLT_POSTOP_FINISHED;
+    handle = HandleOf(objects);
+    if (handle == NULL)
+        return FLT_POSTOP_FINISHED;
+    switch (class) {
+    case NT_FILE_DISPOSITION:
+    case NT_FILE_DISPOSITION_EX:
+        Disposed(data, handle, class);
+        break;
+    case NT_FILE_END_OF_FILE:
+    case NT_FILE_ALLOCATION:
+        if ((InterlockedOr(&handle->ways, WAY_WRITE) & (LONG)WAY_WRITE) == 0)
+            Told(data, handle, EVENT_FILE_WRITTEN, 0, ASSAY_ROUTE_NONE);
+        break;
+    default:
+        Renamed(data, handle, class);
+        break;
+    }
+    FltReleaseContext(handle);
+    return FLT_POSTOP_FINISHED;
+}
+
+static FLT_PREOP NTAPI PreCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
+    HANDLE_CONTEXT *handle = HandleOf(objects);
+    LONG ways;
+
+    UNREFERENCED_PARAMETER(data);
+    UNREFERENCED_PARAMETER(context);
+    if (handle == NULL)
+        return FLT_PREOP_NO_CALLBACK;
+    ways = handle->ways;
+    FltReleaseContext(handle);
+    return (ways & (LONG)WAYS_OF_DELETE) == 0 ? FLT_PREOP_NO_CALLBACK : FLT_PREOP_SYNCHRONIZE;
+}
+
+static ULONG RouteOf(ULONG ways) {
+    if ((ways & WAY_DISPOSITION_EX) != 0)
+        return ASSAY_ROUTE_DISPOSITION_EX;
+    return (ways & WAY_DISPOSITION) != 0 ? ASSAY_ROUTE_DISPOSITION : ASSAY_ROUTE_ON_CLOSE;
+}
+
+static FLT_POSTOP NTAPI PostCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
+    FILE_STANDARD_INFORMATION standard;
+    HANDLE_CONTEXT *handle;
+    ULONG ways;
+
+    UNREFERENCED_PARAMETER(context);
+    if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || ByAgent(data))
+        return FLT_POSTOP_FINISHED;
+    handle = HandleOf(objects);
+    if (handle == NULL)
+        return FLT_POSTOP_FINISHED;
+    ways = (ULONG)handle->ways;
+    /* Asked to be deleted is not deleted: another handle may keep it, or undo it. The file system knows. */
+    if ((ways & WAYS_OF_DELETE) != 0 &&
+        FltQueryInformationFile(objects->instance, objects->file, &standard, sizeof standard, FileStandardInformation, NULL) ==
+            STATUS_FILE_DELETED)
+        Told(data, handle, EVENT_FILE_DELETED, 0, RouteOf(ways));
+    FltReleaseContext(handle);
+    return FLT_POSTOP_FINISHED;
+}
+
+/* An administrator's fltmc unload is refused and recorded, unless the agent has allowed it. */
+static NTSTATUS NTAPI PAGED Unload(ULONG flags) {
+    EVENT event;
+
+    if (UnloadAllowed())
+        return STATUS_SUCCESS;
+    EventActor(&event, EVENT_TAMPER);
+    event.number[0] = ASSAY_TAMPER_UNLOAD_REFUSED;
+    event.number[2] = flags;
+    Record(&event);
+    return FLT_STATUS_DO_NOT_DETACH;
+}
+
+static NTSTATUS NTAPI PAGED RefuseDetach(const FLT_RELATED_OBJECTS *objects, ULONG flags) {
+    UNREFERENCED_PARAMETER(objects);
+    return Unload(flags);
+}
+
+static const FLT_CONTEXT_REGISTRATION context_kinds[] = {
+    {FLT_STREAMHANDLE_CONTEXT, 0, NULL, sizeof(HANDLE_CONTEXT), POOL_TAG, NULL, NULL, NULL},
+    {FLT_CONTEXT_END, 0, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static const FLT_OPERATION_REGISTRATION operations[] = {
+    {IRP_MJ_CREATE, 0, PreCreate, PostCreate, NULL},
+    {IRP_MJ_WRITE, FLTFL_OPERATION_SKIP_PAGING_IO, PreWrite, NULL, NULL},
+    {IRP_MJ_SET_INFORMATION, FLTFL_OPERATION_SKIP_PAGING_IO, PreSet, PostSet, NULL},
+    {IRP_MJ_FILE_SYSTEM_CONTROL, 0, PreControl, NULL, NULL},
+    {FLT_MJ_ACQUIRE_FOR_SECTION, 0, PreSection, NULL, NULL},
+    {IRP_MJ_CLEANUP, 0, PreCleanup, PostCleanup, NULL},
+    {FLT_MJ_OPERATION_END, 0, NULL, NULL, NULL},
+};
+
+static const FLT_REGISTRATION registration = {
+    .size = sizeof registration,
+    .version = FLT_REGISTRATION_VERSION,
+    .flags = FLTFL_REGISTRATION_NO_SERVICE_STOP,
+    .contexts = context_kinds,
+    .operations = operations,
+    .unload = Unload,
+    .instance_setup = VolumeSetup,
+    .instance_query_teardown = RefuseDetach,
+    .instance_teardown_complete = VolumeGone,
+};
+
+static NTSTATUS INITIAL Start(VOID) {
+    NTSTATUS status = FltRegisterFilter(DeviceObject()->DriverObject, &registration, &filter);
+
+    if (!NT_SUCCESS(status))
+        return status;
+    status = FltStartFiltering(filter);
+    if (!NT_SUCCESS(status))
+        FltUnregisterFilter(filter);
+    return status;
+}
+
+static VOID PAGED Stop(VOID) {
+    VolumesForget();
+    FltUnregisterFilter(filter);
+}
+
+const SOURCE file_source = {"file", Start, Stop};

@@ -1,0 +1,283 @@
+/*
+ * Copies of payload: the first bytes of each direction of a selected new flow, and
+ * datagrams of the name services. Nothing is parsed here. A flow's state is a slot
+ * taken at load; when none is free, the flow is not followed and is counted. Both
+ * directions done, the context is removed and the platform calls us no more.
+ */
+#include "driver.h"
+
+#define SLOTS 2048u
+#define DIRECTION_BYTES 2048u /* per direction */
+#define COPY_BYTES 2048u      /* per record */
+#define BUFFERS 16u           /* copies in the making at once */
+
+typedef struct {
+    UINT64 flow;
+    UINT64 endpoint;
+    ULONG pid;
+    LONG64 created;
+    FLOW is;
+    BOOLEAN used;
+    BOOLEAN leaving; /* its context is being removed */
+    ULONG generation;
+    ULONG done[2]; /* bytes copied, sent and received */
+} SLOT;
+
+static struct {
+    KSPIN_LOCK lock;
+    SLOT *slot;
+    ULONG next;
+    BOOLEAN stopping;
+    UCHAR *buffer;
+    volatile LONG busy[BUFFERS];
+} payload;
+
+NTSTATUS PAGED PayloadStart(VOID) {
+    RtlZeroMemory(&payload, sizeof payload);
+    KeInitializeSpinLock(&payload.lock);
+    payload.slot = MemoryAllocate(SLOTS * sizeof *payload.slot);
+    payload.buffer = MemoryAllocate((SIZE_T)BUFFERS * COPY_BYTES);
+    return payload.slot == NULL || payload.buffer == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+}
+
+VOID PAGED PayloadStop(VOID) {
+    MemoryFree(payload.slot);
+    MemoryFree(payload.buffer);
+    payload.slot = NULL;
+    payload.buffer = NULL;
+}
+
+static UCHAR *BufferTake(ULONG *which) {
+    ULONG i;
+
+    for (i = 0; i < BUFFERS; i++)
+        if (InterlockedExchange(&payload.busy[i], 1) == 0) {
+            *which = i;
+            return payload.buffer + (SIZE_T)i * COPY_BYTES;
+        }
+    return NULL;
+}
+static VOID BufferGive(ULONG which) { InterlockedExchange(&payload.busy[which], 0); }
+
+/* A context is never 0, and names a slot and its turn, so that a late call finds another's slot closed to it. */
+static UINT64 ContextOf(ULONG at, ULONG generation) { return (UINT64)generation << 32 | (at + 1); }
+static SLOT *SlotOf(UINT64 context) {
+    ULONG at = (ULONG)context - 1;
+    SLOT *slot;
+
+    if (at >= SLOTS)
+        return NULL;
+    slot = &payload.slot[at];
+    return slot->used && slot->generation == (ULONG)(context >> 32) ? slot : NULL;
+}
+
+static UINT64 Take(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *actor) {
+    UINT64 context = 0;
+    KIRQL irql;
+    ULONG i;
+
+    KeAcquireSpinLock(&payload.lock, &irql);
+    for (i = 0; i < 64 && context == 0 && !payload.stopping; i++) {
+        ULONG at = payload.next++ % SLOTS;
+        SLOT *slot = &payload.slot[at];
+        ULONG generation = slot->generation + 1;
+
+        if (slot->used)
+            continue;
+        RtlZeroMemory(slot, sizeof *slot);
+        slot->generation = generation;
+        slot->used = TRUE;
+        slot->flow = metadata->flow;
+        slot->endpoint = actor->number[1];
+        slot->pid = actor->pid;
+        slot->created = actor->created;
+        slot->is = *flow;
+        context = ContextOf(at, generation);
+    }
+    KeReleaseSpinLock(&payload.lock, irql);
+    return context;
+}
+
+VOID PayloadSelect(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *actor) {
+    UINT64 context;
+
+    if (flow->protocol != 6 || !PayloadWanted(flow))
+        return;
+    context = Take(flow, metadata, actor);
+    if (context == 0) {
+        RecordBlind(EVENT_PAYLOAD);
+        return;
+    }
+    if (!NT_SUCCESS(FwpsFlowAssociateContext0(metadata->flow, flow->v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
+                                              StreamCallout(flow->v6), context)))
+        PayloadGone(0, 0, context);
+}
+
+VOID NTAPI PayloadGone(UINT16 layer, UINT32 callout, UINT64 flow_context) {
+    SLOT *slot;
+    KIRQL irql;
+
+    UNREFERENCED_PARAMETER(layer);
+    UNREFERENCED_PARAMETER(callout);
+    KeAcquireSpinLock(&payload.lock, &irql);
+    slot = SlotOf(flow_context);
+    if (slot != NULL)
+        slot->used = FALSE;
+    KeReleaseSpinLock(&payload.lock, irql);
+}
+
+/* Claims the next bytes of a direction; FALSE when it has enough. leave says that the flow is done with. */
+static BOOLEAN Claim(UINT64 context, ULONG direction, SIZE_T offered, SLOT *copy, ULONG *offset, ULONG *bytes, BOOLEAN *leave) {
+    SLOT *slot;
+    KIRQL irql;
+
+    *leave = FALSE;
+    *bytes = 0;
+    KeAcquireSpinLock(&payload.lock, &irql);
+    slot = SlotOf(context);
+    if (slot != NULL && !slot->leaving) {
+        ULONG left = DIRECTION_BYTES - slot->done[direction];
+
+        *offset = slot->done[direction];
+        *bytes = offered < left ? (ULONG)offered : left;
+        slot->done[direction] += *bytes;
+        if (slot->done[0] == DIRECTION_BYTES && slot->done[1] == DIRECTION_BYTES)
+            slot->leaving = *leave = TRUE;
+        *copy = *slot;
+    }
+    KeReleaseSpinLock(&payload.lock, irql);
+    return *bytes != 0;
+}
+
+static VOID Tell(const SLOT *slot, EVENT_KIND kind, ULONG direction, ULONG offset, SIZE_T whole, const UCHAR *data, ULONG bytes) {
+    EVENT event;
+
+    EventActor(&event, kind);
+    event.pid = slot->pid;
+    event.tid = 0;
+    event.created = slot->created;
+    event.number[0] = slot->flow;
+    event.number[1] = slot->endpoint;
+    event.number[2] = offset;
+    event.number[3] = direction;
+    event.number[4] = whole;
+    event.data.at = data;
+    event.data.bytes = bytes;
+    event.flow = &slot->is;
+    Record(&event);
+}
+
+VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
+                         const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out) {
+    const WFP_STREAM_PACKET *packet = layer_data;
+    ULONG direction, offset = 0, bytes, which;
+    BOOLEAN leave;
+    SIZE_T copied = 0;
+    SLOT slot;
+    UCHAR *room;
+
+    UNREFERENCED_PARAMETER(values);
+    UNREFERENCED_PARAMETER(metadata);
+    UNREFERENCED_PARAMETER(context);
+    UNREFERENCED_PARAMETER(filter);
+    UNREFERENCED_PARAMETER(out);
+    if (packet == NULL || packet->data == NULL || packet->data->bytes == 0)
+        return;
+    direction = (packet->data->flags & WFP_STREAM_RECEIVE) != 0;
+    if (Claim(flow_context, direction, packet->data->bytes, &slot, &offset, &bytes, &leave)) {
+        room = BufferTake(&which);
+        if (room == NULL)
+            RecordBlind(EVENT_PAYLOAD);
+        else {
+            FwpsCopyStreamDataToBuffer0(packet->data, room, bytes, &copied);
+            Tell(&slot, EVENT_PAYLOAD, direction, offset, packet->data->bytes, room, (ULONG)copied);
+            BufferGive(which);
+        }
+    }
+    if (leave)
+        FwpsFlowRemoveContext0(slot.flow, slot.is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4, StreamCallout(slot.is.v6));
+}
+
+/* Takes every context back: the platform calls PayloadGone for each, and only then lets a callout go. */
+VOID PAGED PayloadDrain(VOID) {
+    ULONG i;
+
+    if (payload.slot == NULL)
+        return;
+    payload.stopping = TRUE;
+    for (i = 0; i < SLOTS; i++) {
+        SLOT *slot = &payload.slot[i];
+
+        if (slot->used)
+            FwpsFlowRemoveContext0(slot->flow, slot->is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
+                                   StreamCallout(slot->is.v6));
+    }
+}
+
+static BOOLEAN NamePort(USHORT port) { return port == 53 || port == 5353 || port == 5355; }
+
+static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET_BUFFER_LIST *list, SLOT *slot) {
+    ULONG inbound, skip, bytes, which;
+    const UCHAR *at;
+    NET_BUFFER *buffer = list->first;
+    UCHAR *room;
+
+    inbound = values->value[WFP_DATAGRAM_DIRECTION].u32 == WFP_DIRECTION_INBOUND;
+    skip = inbound ? 0 : 8; /* outbound data begins with the UDP header */
+    if (buffer == NULL || buffer->data_bytes <= skip)
+        return;
+    bytes = buffer->data_bytes < COPY_BYTES ? buffer->data_bytes : COPY_BYTES;
+    room = BufferTake(&which);
+    if (room == NULL) {
+        RecordBlind(EVENT_DATAGRAM);
+        return;
+    }
+    at = NdisGetDataBuffer(buffer, bytes, room, 1, 0);
+    if (at != NULL) {
+        slot->pid = (metadata->present & WFP_HAS_PROCESS_ID) != 0 ? (ULONG)metadata->process_id : 0;
+        slot->flow = (metadata->present & WFP_HAS_FLOW) != 0 ? metadata->flow : 0;
+        slot->endpoint = (metadata->present & WFP_HAS_ENDPOINT) != 0 ? metadata->endpoint : 0;
+        slot->is.inbound = (UCHAR)inbound;
+        Tell(slot, EVENT_DATAGRAM, inbound, 0, buffer->data_bytes - skip, at + skip, bytes - skip);
+    }
+    BufferGive(which);
+}
+
+/* by_local is the filter on the local port: a datagram that the other filter also saw is that one's to tell. */
+static VOID Names(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, BOOLEAN by_local) {
+    PROCESS process;
+    SLOT slot;
+
+    if (layer_data == NULL || values->count <= WFP_DATAGRAM_FLAGS)
+        return;
+    RtlZeroMemory(&slot, sizeof slot);
+    if (!FlowAddresses(&slot.is, values, WFP_DATAGRAM_LOCAL_ADDRESS, WFP_DATAGRAM_REMOTE_ADDRESS))
+        return;
+    slot.is.protocol = values->value[WFP_DATAGRAM_PROTOCOL].u8;
+    slot.is.local_port = values->value[WFP_DATAGRAM_LOCAL_PORT].u16;
+    slot.is.remote_port = values->value[WFP_DATAGRAM_REMOTE_PORT].u16;
+    slot.is.loopback = (values->value[WFP_DATAGRAM_FLAGS].u32 & WFP_FLAG_IS_LOOPBACK) != 0;
+    if ((by_local && NamePort(slot.is.remote_port)) || !Wanted(EVENT_DATAGRAM))
+        return;
+    if ((metadata->present & WFP_HAS_PROCESS_ID) != 0 && TableFind((ULONG)metadata->process_id, &process))
+        slot.created = process.created;
+    Datagram(values, metadata, layer_data, &slot);
+}
+
+VOID NTAPI DatagramRemote(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
+                          const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out) {
+    UNREFERENCED_PARAMETER(context);
+    UNREFERENCED_PARAMETER(filter);
+    UNREFERENCED_PARAMETER(flow_context);
+    UNREFERENCED_PARAMETER(out);
+    Names(values, metadata, layer_data, FALSE);
+}
+
+VOID NTAPI DatagramLocal(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
+                         const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out) {
+    UNREFERENCED_PARAMETER(context);
+    UNREFERENCED_PARAMETER(filter);
+    UNREFERENCED_PARAMETER(flow_context);
+    UNREFERENCED_PARAMETER(out);
+    Names(values, metadata, layer_data, TRUE);
+}

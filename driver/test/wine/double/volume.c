@@ -1,0 +1,160 @@
+/* Volumes, and the one request that the driver sends to a disk. */
+#include "file.h"
+
+FLT_VOLUME volumes[MAX_VOLUMES];
+
+
+static NTSTATUS CopyName(const WCHAR *from, PUNICODE_STRING to, PULONG needed) {
+    USHORT bytes = 0;
+
+    while (from[bytes / 2] != 0)
+        bytes += 2;
+    if (needed != NULL)
+        *needed = bytes;
+    if (to == NULL || to->MaximumLength < bytes)
+        return STATUS_BUFFER_TOO_SMALL;
+    RtlCopyMemory(to->Buffer, from, bytes);
+    to->Length = bytes;
+    return STATUS_SUCCESS;
+}
+
+EXPORT NTSTATUS NTAPI FltGetVolumeName(FLT_VOLUME *volume, PUNICODE_STRING name, PULONG needed) {
+    RequireIrql(APC_LEVEL, "FltGetVolumeName");
+    return CopyName(volume->device, name, needed);
+}
+EXPORT NTSTATUS NTAPI FltGetVolumeGuidName(FLT_VOLUME *volume, PUNICODE_STRING name, PULONG needed) {
+    RequireIrql(PASSIVE_LEVEL, "FltGetVolumeGuidName");
+    if (volume->guid[0] == 0)
+        return STATUS_INVALID_DEVICE_REQUEST;
+    return CopyName(volume->guid, name, needed);
+}
+EXPORT NTSTATUS NTAPI FltGetVolumeProperties(FLT_VOLUME *volume, FLT_VOLUME_PROPERTIES *out, ULONG bytes, PULONG returned) {
+    RequireIrql(APC_LEVEL, "FltGetVolumeProperties");
+    if (bytes < sizeof *out)
+        return STATUS_BUFFER_TOO_SMALL;
+    RtlZeroMemory(out, sizeof *out);
+    out->device_type = volume->type;
+    out->characteristics = volume->characteristics;
+    *returned = sizeof *out;
+    return STATUS_BUFFER_OVERFLOW; /* as when the names do not fit */
+}
+EXPORT NTSTATUS NTAPI FltGetDiskDeviceObject(FLT_VOLUME *volume, PDEVICE_OBJECT *disk) {
+    RequireIrql(APC_LEVEL, "FltGetDiskDeviceObject");
+    InterlockedIncrement(&volume->disk.ReferenceCount);
+    *disk = &volume->disk;
+    return STATUS_SUCCESS;
+}
+EXPORT NTSTATUS NTAPI FltObjectReference(PVOID object) {
+    InterlockedIncrement(&((FLT_VOLUME *)object)->references);
+    return STATUS_SUCCESS;
+}
+EXPORT VOID NTAPI FltObjectDereference(PVOID object) { InterlockedDecrement(&((FLT_VOLUME *)object)->references); }
+
+/* The one request that the driver sends to a disk. */
+static struct {
+    IRP irp;
+    PVOID out;
+    ULONG bytes;
+    PIO_STATUS_BLOCK status;
+} disk_request;
+
+EXPORT PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG code, PDEVICE_OBJECT device, PVOID in, ULONG in_bytes, PVOID out,
+                                                ULONG out_bytes, BOOLEAN internal, PKEVENT event, PIO_STATUS_BLOCK status) {
+    UNREFERENCED_PARAMETER(device);
+    RequireIrql(PASSIVE_LEVEL, "IoBuildDeviceIoControlRequest");
+    if (code != NT_IOCTL_STORAGE_QUERY_PROPERTY || in == NULL || in_bytes != sizeof(NT_STORAGE_QUERY) || internal || event == NULL)
+        return NULL;
+    disk_request.out = out;
+    disk_request.bytes = out_bytes;
+    disk_request.status = status;
+    return &disk_request.irp;
+}
+EXPORT NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT device, PIRP irp) {
+    FLT_VOLUME *volume = CONTAINING_RECORD(device, FLT_VOLUME, disk);
+    NT_STORAGE_DEVICE *out = disk_request.out;
+
+    RequireIrql(PASSIVE_LEVEL, "IofCallDriver");
+    if (irp != &disk_request.irp || disk_request.bytes < sizeof *out)
+        return STATUS_INVALID_PARAMETER;
+    RtlZeroMemory(out, disk_request.bytes);
+    out->version = out->size = sizeof *out;
+    out->removable = (volume->characteristics & FILE_REMOVABLE_MEDIA) != 0;
+    out->bus_type = volume->bus;
+    disk_request.status->Status = STATUS_SUCCESS;
+    disk_request.status->Information = sizeof *out;
+    return STATUS_SUCCESS;
+}
+
+FLT_VOLUME *VolumeOf(const WCHAR *path) {
+    ULONG i, n;
+
+    for (i = 0; i < MAX_VOLUMES; i++) {
+        if (!volumes[i].used)
+            continue;
+        for (n = 0; volumes[i].device[n] != 0 && volumes[i].device[n] == path[n]; n++)
+            ;
+        if (volumes[i].device[n] == 0)
+            return &volumes[i];
+    }
+    return NULL;
+}
+
+void Objects(FLT_RELATED_OBJECTS *objects, FLT_VOLUME *volume, PFILE_OBJECT file) {
+    RtlZeroMemory(objects, sizeof *objects);
+    objects->size = sizeof *objects;
+    objects->filter = &the_filter;
+    objects->volume = volume;
+    objects->instance = (FLT_INSTANCE *)volume;
+    objects->file = file;
+}
+
+static NTSTATUS Attach(FLT_VOLUME *volume) {
+    FLT_RELATED_OBJECTS objects;
+
+    if (the_filter.registration == NULL || the_filter.registration->instance_setup == NULL)
+        return STATUS_SUCCESS;
+    Objects(&objects, volume, NULL);
+    return the_filter.registration->instance_setup(&objects, 4, volume->type, 2);
+}
+
+void VolumesAttach(void) {
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (volumes[i].used)
+            Attach(&volumes[i]);
+}
+
+NTSTATUS Volume(struct double_command *c, ULONG n) {
+    WCHAR device[DOUBLE_TEXT + 16], guid[DOUBLE_TEXT + 16];
+    UNICODE_STRING device_name, guid_name;
+    FLT_RELATED_OBJECTS objects;
+    FLT_VOLUME *volume;
+    ULONG i;
+
+    DoubleText(&device_name, device, c->text[0], n);
+    DoubleText(&guid_name, guid, c->text[1], n);
+    if (c->op == OP_VOLUME_GONE) {
+        volume = VolumeOf(device);
+        if (volume == NULL)
+            return STATUS_NOT_FOUND;
+        Objects(&objects, volume, NULL);
+        if (the_filter.registration != NULL && the_filter.registration->instance_teardown_complete != NULL)
+            the_filter.registration->instance_teardown_complete(&objects, 4);
+        volume->used = FALSE;
+        return STATUS_SUCCESS;
+    }
+    for (i = 0; i < MAX_VOLUMES && volumes[i].used; i++)
+        ;
+    if (i == MAX_VOLUMES)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    volume = &volumes[i];
+    RtlZeroMemory(volume, sizeof *volume);
+    RtlCopyMemory(volume->device, device, (SIZE_T)device_name.Length + 2);
+    RtlCopyMemory(volume->guid, guid, (SIZE_T)guid_name.Length + 2);
+    volume->bus = (ULONG)c->a[0];
+    volume->characteristics = (ULONG)c->a[1];
+    volume->type = (ULONG)c->a[2];
+    volume->used = TRUE;
+    return Attach(volume);
+}

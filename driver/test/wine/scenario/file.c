@@ -1,0 +1,210 @@
+/* Files by every route, volumes, flows, payloads. */
+#include "scenario.h"
+
+#define DISK L"\\Device\\HarddiskVolume1"
+
+static struct double_command *File(enum double_op op, uint64_t id, const wchar_t *path) {
+    struct double_command *c = Command(op, path, NULL);
+
+    c->a[0] = id;
+    return c;
+}
+
+static void Open(uint64_t id, const wchar_t *path, uint64_t options, uint64_t access, uint64_t happened) {
+    struct double_command *c = File(OP_FILE_OPEN, id, path);
+
+    c->a[1] = options;
+    c->a[2] = access;
+    c->a[3] = happened;
+    CHECK(Play(c));
+}
+
+static void Set(uint64_t id, uint64_t class, uint64_t flags, const wchar_t *name) {
+    struct double_command *c = File(OP_FILE_SET, id, name);
+
+    c->a[1] = class;
+    c->a[2] = flags;
+    CHECK(Play(c));
+}
+
+static void Close(uint64_t id, uint64_t deleted) {
+    struct double_command *c = File(OP_FILE_CLEANUP, id, NULL);
+
+    c->a[1] = deleted;
+    CHECK(Play(c));
+}
+
+void Files(void) {
+    const struct assay_header *h;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    Open(1, DISK L"\\a.txt", 0, 2, 2); /* created, written twice: one record of each */
+    for (int i = 0; i < 2; i++) {
+        c = File(OP_FILE_WRITE, 1, NULL);
+        c->a[1] = 100;
+        CHECK(Play(c));
+    }
+    Set(1, 10, 1, L"\\??\\C:\\b.txt"); /* renamed over another */
+    Close(1, 0);
+    Open(2, DISK L"\\d1", 0, 0x10000, 1); /* deleted by disposition */
+    Set(2, 13, 1, NULL);
+    Close(2, 1);
+    Open(3, DISK L"\\d2", 0, 0x10000, 1); /* by the newer one, POSIX semantics */
+    Set(3, 64, 3, NULL);
+    Close(3, 1);
+    Open(4, DISK L"\\d3", 0x1000, 0x10000, 1); /* on close */
+    Close(4, 1);
+    Open(5, DISK L"\\kept", 0, 0x10000, 1); /* asked, and taken back */
+    Set(5, 13, 1, NULL);
+    Set(5, 13, 0, NULL);
+    Close(5, 0);
+    Open(6, DISK L"\\map", 0, 2, 1); /* through a mapping, and by cloning blocks */
+    c = File(OP_FILE_SECTION, 6, NULL);
+    c->a[1] = 4;
+    CHECK(Play(c));
+    c = File(OP_FILE_CONTROL, 6, NULL);
+    c->a[1] = 0x98344;
+    CHECK(Play(c));
+    Close(6, 0);
+    Open(7, DISK L"\\s.txt:evil", 0, 2, 2); /* a stream */
+    Close(7, 0);
+    Open(8, DISK L"\\read", 0, 1, 1); /* only read: nothing */
+    Close(8, 0);
+    EQUAL(ReaderRead(&r, 10), 10);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 1);
+    h = ReaderFind(&r, ASSAY_FILE_CREATED, 0);
+    CHECK(TextIs(h, BODY(assay_file, h)->volume, DISK));
+    CHECK(TextIs(h, BODY(assay_file, h)->path, L"\\a.txt"));
+    EQUAL(ReaderCount(&r, ASSAY_FILE_WRITTEN), 2);
+    EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_WRITTEN, 1))->holes, ASSAY_HOLE_BLOCK_CLONE);
+    h = ReaderFind(&r, ASSAY_FILE_RENAMED, 0);
+    EQUAL(BODY(assay_file, h)->route, ASSAY_ROUTE_RENAME_OVER);
+    CHECK(TextIs(h, BODY(assay_file, h)->new_path, L"\\??\\C:\\b.txt"));
+    EQUAL(ReaderCount(&r, ASSAY_FILE_DELETED), 3);
+    EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_DELETED, 0))->route, ASSAY_ROUTE_DISPOSITION);
+    EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_DELETED, 1))->route, ASSAY_ROUTE_DISPOSITION_EX);
+    EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_DELETED, 2))->route, ASSAY_ROUTE_ON_CLOSE);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_MAPPED), 1);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_STREAM_CREATED), 1);
+    ReaderEnd(&r);
+}
+
+void Volumes(void) {
+    const struct assay_header *h;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", L"\\??\\Volume{1}");
+    c->a[0] = 7; /* USB */
+    c->a[1] = 1; /* removable */
+    CHECK(Play(c));
+    ReaderRead(&r, 2); /* described by the worker */
+    c = Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume7", NULL);
+    CHECK(Play(c));
+    EQUAL(ReaderRead(&r, 3), 3);
+    h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
+    EQUAL(BODY(assay_volume, h)->bus_type, 7);
+    EQUAL(BODY(assay_volume, h)->removable, 1);
+    CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\??\\Volume{1}"));
+    CHECK(TextIs(h, BODY(assay_volume, h)->device, L"\\Device\\HarddiskVolume7"));
+    EQUAL(ReaderCount(&r, ASSAY_VOLUME_LEFT), 1);
+    ReaderEnd(&r);
+}
+
+static struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
+    static const uint8_t addresses[32] = {10, 0, 0, 1, [16] = 93, 184, 216, 34};
+    struct double_command *c = Command(op, NULL, NULL);
+
+    c->a[0] = flow;
+    c->a[1] = flow + 0x1000;
+    c->a[2] = 6;
+    c->a[3] = local;
+    c->a[4] = remote;
+    c->flags = flags;
+    c->irql = 2;
+    memcpy(c->data, addresses, sizeof addresses);
+    c->bytes = sizeof addresses;
+    return c;
+}
+
+static void Stream(uint64_t flow, uint32_t flags, unsigned bytes) {
+    struct double_command *c = Flow(OP_STREAM, flow, 0, 0, flags);
+
+    memset(c->data, (int)flow, bytes);
+    c->bytes = bytes;
+    CHECK(Play(c));
+}
+
+void Flows(void) {
+    const struct assay_header *h;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    CHECK(Play(Flow(OP_CONNECT, 1, 50000, 443, 0)));
+    c = Flow(OP_CONNECT, 1, 50000, 443, 0); /* asked again: no second record */
+    c->a[5] = 4;
+    CHECK(Play(c));
+    CHECK(Play(Flow(OP_ESTABLISHED, 1, 50000, 443, 0)));
+    Stream(1, 0, 1500);
+    Stream(1, 0, 1500); /* 548 of it */
+    Stream(1, 0, 1500); /* nothing more */
+    Stream(1, FLOW_INBOUND, 4000); /* 2048 of it, and the context goes */
+    EQUAL(Status(STATUS_CONTEXTS), 0);
+    CHECK(Play(Flow(OP_CLOSURE, 1, 50000, 443, 0)));
+    CHECK(Play(Flow(OP_LISTEN, 2, 8080, 0, 0)));
+    CHECK(Play(Flow(OP_ACCEPT, 3, 8080, 60000, FLOW_INBOUND)));
+    CHECK(Play(Flow(OP_CONNECT, 4, 50001, 25, FLOW_REFUSED)));
+    CHECK(Play(Flow(OP_CONNECT, 5, 50002, 443, FLOW_V6)));
+    EQUAL(ReaderRead(&r, 10), 10);
+    EQUAL(ReaderCount(&r, ASSAY_FLOW_CONNECTED), 2);
+    h = ReaderFind(&r, ASSAY_FLOW_CONNECTED, 0);
+    EQUAL(BODY(assay_flow, h)->remote[0], 93);
+    EQUAL(BODY(assay_flow, h)->remote_port, 443);
+    EQUAL(BODY(assay_flow, h)->family, 4);
+    EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_CONNECTED, 1))->family, 6);
+    EQUAL(ReaderCount(&r, ASSAY_PAYLOAD_COPIED), 3);
+    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 0))->data.size, 1500);
+    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 1))->data.size, 548);
+    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 1))->offset, 1500);
+    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 2))->data.size, 2048);
+    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 2))->inbound, 1);
+    EQUAL(ReaderCount(&r, ASSAY_FLOW_ENDED), 1);
+    EQUAL(ReaderCount(&r, ASSAY_FLOW_LISTENING), 1);
+    EQUAL(ReaderCount(&r, ASSAY_FLOW_ACCEPTED), 1);
+    EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_REFUSED, 0))->refused, ASSAY_FLOW_CONNECTED);
+    ReaderEnd(&r);
+}
+
+/* A question and its answer, an answer between two servers told once, and what is no name service not at all. */
+void Names(void) {
+    static const struct {
+        uint16_t local, remote;
+        uint32_t flags;
+    } datagrams[] = {{50000, 53, 0}, {50000, 53, FLOW_INBOUND}, {5353, 5353, FLOW_INBOUND}, {50000, 123, 0}};
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    for (unsigned i = 0; i < 4; i++) {
+        struct double_command *c = Flow(OP_DATAGRAM, 9, datagrams[i].local, datagrams[i].remote, datagrams[i].flags);
+
+        c->a[2] = 17;
+        c->a[6] = i & 1; /* in one piece and in several */
+        memcpy(c->data + 32, "\x12\x34\x01\x00 question", 13);
+        c->bytes = 32 + 13;
+        CHECK(Play(c));
+    }
+    EQUAL(ReaderRead(&r, 4), 4);
+    EQUAL(ReaderCount(&r, ASSAY_PAYLOAD_COPIED), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct assay_header *h = ReaderFind(&r, ASSAY_PAYLOAD_COPIED, i);
+
+        EQUAL(BODY(assay_payload, h)->data.size, 13);
+        EQUAL(BODY(assay_payload, h)->hint, ASSAY_HINT_DNS);
+        CHECK(memcmp((const uint8_t *)h + BODY(assay_payload, h)->data.offset, "\x12\x34", 2) == 0);
+    }
+    ReaderEnd(&r);
+}

@@ -1,0 +1,124 @@
+/* The registry, filters, and what others do to the agent's own. */
+#include "scenario.h"
+
+#define RUN L"\\REGISTRY\\MACHINE\\SOFTWARE\\Run"
+#define BIT(kind) (1ull << (kind))
+
+static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint64_t a0, int32_t status) {
+    struct double_command *c = Command(op, key, name);
+
+    c->a[0] = a0;
+    c->a[1] = (uint32_t)status;
+    c->bytes = op == OP_KEY_SET ? 4 : 0;
+    c->data[0] = 7;
+    CHECK(Play(c));
+}
+
+void Keys(void) {
+    const struct assay_header *h;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    Key(OP_KEY_SET, RUN, L"Evil", 4, 0);
+    Key(OP_KEY_SET, RUN, L"Denied", 4, (int32_t)0xC0000022); /* did not happen */
+    Key(OP_KEY_DELETE_VALUE, RUN, L"Good", 0, 0);
+    Key(OP_KEY_CREATE, RUN L"\\New", NULL, 1, 0); /* not asked for */
+    EQUAL(FiltersPut(1, ~0ull, 1, 0, NULL), 0);
+    Key(OP_KEY_CREATE, RUN L"\\Asked", NULL, 1, 0);
+    Key(OP_KEY_CREATE, RUN L"\\Old", NULL, 2, 0); /* was there */
+    Key(OP_KEY_RENAME, RUN, L"Walk", 0, 0);
+    Key(OP_KEY_DELETE, RUN, NULL, 0, 0);
+    EQUAL(ReaderRead(&r, 6), 6);
+    h = ReaderFind(&r, ASSAY_KEY_SET, 0);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    EQUAL(BODY(assay_key, h)->type, 4);
+    EQUAL(BODY(assay_key, h)->data.size, 4);
+    CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));
+    CHECK(TextIs(h, BODY(assay_key, h)->name, L"Evil"));
+    EQUAL(ReaderCount(&r, ASSAY_KEY_VALUE_DELETED), 1);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_CREATED), 1);
+    h = ReaderFind(&r, ASSAY_KEY_RENAMED, 0);
+    CHECK(TextIs(h, BODY(assay_key, h)->key, RUN)); /* the name before */
+    CHECK(TextIs(h, BODY(assay_key, h)->name, L"Walk"));
+    h = ReaderFind(&r, ASSAY_KEY_DELETED, 0);
+    CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));
+    ReaderEnd(&r);
+}
+
+/* Filters swapped under load: what is excluded is counted, nothing else is lost, a bad set changes nothing. */
+void Filters(void) {
+    struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, ~0ull, L"\\registry\\machine\\software\\quiet"};
+    struct rule bad = {ASSAY_CLASSES, ASSAY_MATCH_PATH, ~0ull, L"x"};
+    struct assay_description d;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    c = Command(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SOFTWARE\\loud", L"#");
+    c->repeat = 2000;
+    c->flags = COMMAND_THREADS;
+    c->a[7] = 2;
+    CHECK(Play(c));
+    for (unsigned i = 1; i <= 20; i++) {
+        DWORD error = FiltersPut(i, ~0ull, 1, 1, &rule);
+
+        CHECK(error == 0 || error == ERROR_BUSY);
+        CHECK(FiltersPut(100, ~0ull, 1, 1, &bad) != 0);
+        ReaderRead(&r, r.count + 1);
+    }
+    ReaderRead(&r, 1 + 4000 + 20);
+    WaitIdle();
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 4000);
+    Key(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SOFTWARE\\Quiet\\Down", L"v", 4, 0);
+    CHECK(Describe(&d));
+    EQUAL(d.ring[ASSAY_REGISTRY].posted, 4000);
+    EQUAL(d.ring[ASSAY_REGISTRY].filtered, 1);
+    EQUAL(d.ring[ASSAY_REGISTRY].lost, 0);
+    CHECK(d.filters_generation >= 1 && d.filters_generation <= 20);
+    EQUAL(d.filters_refused, ReaderCount(&r, ASSAY_TAMPER));
+    ReaderEnd(&r);
+}
+
+/* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
+void Tampering(void) {
+    struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, ~0ull, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
+                         {ASSAY_FILE, ASSAY_MATCH_OWN, ~0ull, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    EQUAL(FiltersPut(1, ~0ull, 1, 2, own), 0);
+    ReaderRead(&r, 1); /* from here on this process is the agent */
+    Key(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay", L"Start", 4, 0);
+    c = Command(OP_OPEN_PROCESS, NULL, NULL);
+    c->a[0] = GetCurrentProcessId();
+    c->a[1] = 1; /* terminate */
+    CHECK(Play(c));
+    c = Command(OP_OPEN_PROCESS, NULL, NULL);
+    c->a[0] = GetCurrentProcessId();
+    c->a[1] = 0x10; /* reading harms nobody */
+    CHECK(Play(c));
+    c = Command(OP_FILE_OPEN, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\spool\\1", NULL);
+    c->a[0] = 1;
+    c->a[1] = 1u << 24;
+    c->a[2] = 2;
+    c->a[3] = 3;
+    CHECK(Play(c));
+    c = Command(OP_FILE_CLEANUP, NULL, NULL);
+    c->a[0] = 1;
+    CHECK(Play(c));
+    c = Command(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay", L"Start");
+    c->pid = GetCurrentProcessId();
+    CHECK(Play(c));
+    c = Command(OP_SHUTDOWN, NULL, NULL);
+    CHECK(!Play(c)); /* refused */
+    EQUAL((uint32_t)c->status, 0xC01C0010);
+    ReaderRead(&r, 7);
+    EQUAL(ReaderCount(&r, ASSAY_TAMPER), 4);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_KEY);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 1))->what, ASSAY_TAMPER_PROCESS);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 2))->what, ASSAY_TAMPER_FILE);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 3))->what, ASSAY_TAMPER_UNLOAD_REFUSED);
+    ReaderEnd(&r);
+}

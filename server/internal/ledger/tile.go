@@ -20,7 +20,8 @@ const entriesLevel = -1
 // under a path never changes. It is NotFound if the tree does not reach so far.
 func (p *Prover) Tile(ctx context.Context, path string) ([]byte, error) {
 	tile, err := torchwood.ParseTilePath(path)
-	if err != nil {
+	// A tile has one name: other logs' names for it are parsed too.
+	if err != nil || torchwood.TilePath(tile) != path {
 		return nil, assay.Errorf(assay.NotFound, "%q is no path of a tile", path)
 	}
 	size, err := p.Store.TreeSize(ctx)

@@ -53,12 +53,8 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: checkpoint: %w", ErrMalformed, err)
 	}
-	// The note package takes any padding bits; with one form for each signature
-	// not a bit of a stored note can change unseen.
-	for _, signature := range append(opened.Sigs, opened.UnverifiedSigs...) {
-		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
-			return Checkpoint{}, fmt.Errorf("%w: checkpoint: signature of %q is not canonical base64", ErrMalformed, signature.Name)
-		}
+	if err := canonicalSignatures(opened); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: checkpoint: %w", ErrMalformed, err)
 	}
 	c, err := parseCheckpoint(opened.Text)
 	if err != nil {
@@ -68,6 +64,18 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("%w: checkpoint of %q signed by %q", ErrMalformed, c.Origin, verifier.Name())
 	}
 	return c, nil
+}
+
+// canonicalSignatures refuses signatures with padding bits, which the note
+// package takes: with one form for each, not a bit of a stored note can change
+// unseen.
+func canonicalSignatures(n *note.Note) error {
+	for _, signature := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
+			return fmt.Errorf("signature of %q is not canonical base64", signature.Name)
+		}
+	}
+	return nil
 }
 
 func parseCheckpoint(text string) (Checkpoint, error) {

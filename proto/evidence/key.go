@@ -83,6 +83,9 @@ func OpenRotation(signed []byte, previous string) (Rotation, note.Verifier, erro
 	if err != nil {
 		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
 	}
+	if err := canonicalSignatures(opened); err != nil {
+		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
+	}
 	by := map[uint32]bool{}
 	for _, signature := range opened.Sigs {
 		by[signature.Hash] = true

@@ -118,9 +118,7 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 		return nil, err
 	}
 	v.finish()
-	if err := v.finishFindings(ctx, store); err != nil {
-		return nil, err
-	}
+	v.finishFindings()
 	v.report.FinishedAt = cfg.Now()
 	if cfg.Keep {
 		err = store.ForgetVerification(ctx)

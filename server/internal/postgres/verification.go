@@ -43,6 +43,9 @@ type LedgerSnapshot struct {
 	StrayHashes      int64
 	// Keys are the ledger's, oldest first: those whose rows can be read.
 	Keys []LedgerKey
+	// Findings are what the rows of all findings say: read later they would say
+	// more than the leaves below Size.
+	Findings []FindingState
 }
 
 // StreamRow is a stream's row in full.
@@ -84,7 +87,10 @@ func (s *Store) LedgerSnapshot(ctx context.Context, hashCount func(size int64) i
 		if err != nil {
 			return fmt.Errorf("looking for stray rows: %w", err)
 		}
-		snapshot.Keys, err = legibleKeys(ctx, tx)
+		if snapshot.Keys, err = legibleKeys(ctx, tx); err != nil {
+			return err
+		}
+		snapshot.Findings, err = readFindingStates(ctx, tx)
 		return err
 	})
 	return snapshot, translate("reading ledger snapshot", err)

@@ -117,6 +117,9 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err := v.walk(ctx, store, from); err != nil {
 		return nil, err
 	}
+	if err := v.laterErasures(ctx, store); err != nil {
+		return nil, err
+	}
 	v.finish()
 	v.finishFindings()
 	v.report.FinishedAt = cfg.Now()

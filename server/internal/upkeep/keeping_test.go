@@ -88,6 +88,12 @@ const day = 24 * time.Hour
 // with other leaves.
 func (k *keeping) fill() {
 	k.t.Helper()
+	k.fillDays()
+	k.fillSegment()
+}
+
+func (k *keeping) fillDays() {
+	k.t.Helper()
 	file := sha256.Sum256([]byte("Security.evtx"))
 	var live [2]*evidencetest.Chain
 	for i, agent := range k.hosts {
@@ -106,7 +112,6 @@ func (k *keeping) fill() {
 	}
 	k.now = over.Add(time.Hour)
 	k.project()
-	k.fillSegment()
 }
 
 func (k *keeping) process(agent *evidencetest.Agent, n int, file []byte) []*telemetryv1.Event {

@@ -197,7 +197,7 @@ export const alertService: ServiceImpl<typeof AlertService> = {
       closed: all.length - live.length,
       overdueAcknowledge: live.filter((one) => clock(one, 0).state === "overdue").length,
       overdueClose: live.filter((one) => clock(one, 1).state === "overdue").length,
-      levels: [...levels].reverse().map((level) => ({ level, count: live.filter((one) => one.level === level).length })),
+      levels: [...levels].reverse().map((level) => ({ level, count: live.filter((one) => one.level === level).length, overdue: live.filter((one) => one.level === level && isOverdue(one)).length })),
       suppressed: all.length === 0 ? 0n : 812n,
     };
   },

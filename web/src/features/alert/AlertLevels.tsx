@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { AlertLevelClock } from "../../gen/assay/console/v1/alert_pb";
-import { durationWords } from "../../lib/duration";
 import { levelOrder } from "../../lib/level";
 import { useAsOf } from "../../lib/moment";
 import { LevelMark } from "../../ui/Level";
@@ -11,8 +10,7 @@ import { Icon } from "../../ui/Icon";
 import state from "../../ui/state.module.css";
 import css from "./alert.module.css";
 import { alertCountsQuery, alertPolicyQuery } from "./queries";
-
-const spanWords = (of: AlertLevelClock["closeWithin"]): string | undefined => (of === undefined ? undefined : durationWords(Number(of.seconds) * 1000));
+import { spanWords } from "./words";
 
 /** withinWords says the clocks of a level: "acknowledge in 15 minutes, close in 1 day". */
 function withinWords(clock: AlertLevelClock | undefined): string {

@@ -6,11 +6,12 @@ import { ruleApi } from "../../lib/api";
 import { listOf } from "../../lib/list";
 import { DataTable } from "../../ui/DataTable";
 import { Dialog } from "../../ui/Dialog";
+import { Icon } from "../../ui/Icon";
 import { Empty, Failure } from "../../ui/Note";
 import { Facts, Tag } from "../../ui/Page";
 import { Raw } from "../../ui/Raw";
 import css from "../suppression/suppression.module.css";
-import { archiveOf, type Chosen } from "./archive";
+import { ArchiveFault, archiveOf, type Chosen } from "./archive";
 import { changedRules } from "./queries";
 import { problemColumns } from "./Refused";
 
@@ -113,7 +114,13 @@ function Form({ failed, pending, onAsk, onCancel }: FormProps) {
         <NativeSelect label="Enable" description="Of rules new in the pack" value={enable} onChange={(event) => setEnable(event.currentTarget.value)} data={enables.map(([value, label]) => ({ value, label }))} />
       </div>
       <Textarea label="Reason" description="Kept with your name in the ledger, for good." required autosize minRows={2} maxLength={2000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
-      {failed === null ? null : <Failure error={failed} />}
+      {failed === null ? null : failed instanceof ArchiveFault ? (
+        <p role="alert" style={{ color: "var(--fail)" }}>
+          <Icon name="warn" size={12} /> <Raw text={failed.message} sentence />
+        </p>
+      ) : (
+        <Failure error={failed} />
+      )}
       <div className="row" style={{ justifyContent: "flex-end" }}>
         <Button variant="default" onClick={onCancel}>
           Cancel

@@ -12,6 +12,7 @@ static struct {
     ULONG nth; /* 0: off; "*" counts every registering call */
     NTSTATUS status;
     ULONG seen;
+    const char *hit;
 } fail;
 
 DOUBLE_CONTEXT *Context(void) {
@@ -41,6 +42,7 @@ void FailSet(const char *name, ULONG nth, NTSTATUS status) {
     fail.nth = nth;
     fail.status = status;
     fail.seen = 0;
+    fail.hit = NULL;
 }
 
 BOOLEAN Fail(const char *name, NTSTATUS *status) {
@@ -50,9 +52,12 @@ BOOLEAN Fail(const char *name, NTSTATUS *status) {
         return FALSE;
     if (++fail.seen != fail.nth)
         return FALSE;
+    fail.hit = name;
     *status = fail.status;
     return TRUE;
 }
+
+const char *Failed(void) { return fail.hit; }
 
 /* Text of a command, with # replaced by the number of this repetition. room holds DOUBLE_TEXT + 16. */
 void DoubleText(UNICODE_STRING *out, WCHAR *room, const uint16_t *text, ULONG number) {
@@ -87,6 +92,8 @@ static NTSTATUS RunOnce(struct double_command *c, ULONG n) {
         return FlowRun(c, n);
     if (c->op == OP_SHUTDOWN)
         return FileRun(c, n);
+    if (c->op == OP_LOAD || c->op == OP_UNLOAD)
+        return LoadRun(c);
     return STATUS_INVALID_PARAMETER;
 }
 
@@ -101,6 +108,7 @@ NTSTATUS DoubleRun(struct double_command *c) {
         me->pid = c->pid;
         me->tid = c->tid;
         c->a[0] = first + (ULONG64)n * c->step;
+        me->callback = c->op != OP_LOAD && c->op != OP_UNLOAD;
         GateEnter();
         status = RunOnce(c, n);
         GateLeave();
@@ -169,6 +177,12 @@ static NTSTATUS Answer(struct double_command *c) {
         return STATUS_SUCCESS;
     case OP_SECURITY:
         c->bytes = SecurityCopy(c->data, sizeof c->data);
+        return STATUS_SUCCESS;
+    case OP_FAILED:
+        text = Failed();
+        for (i = 0; text != NULL && text[i] != 0 && i < DOUBLE_TEXT - 1; i++)
+            c->text[0][i] = (uint8_t)text[i];
+        c->text[0][i] = 0;
         return STATUS_SUCCESS;
     case OP_FAIL: {
         char name[64];
@@ -249,6 +263,7 @@ void Boot(void) {
         return;
     Configure();
     VerifyStart();
+    LoadRemember();
     /* Wine frees the double with the driver: it stays, to be asked what was left behind. */
     LoadLibraryA("assaydbl.sys");
     IoCreateDriver(&name, Entry);
@@ -263,6 +278,7 @@ void Leave(void) {
     const char *text = ViolationText(0);
     ULONG i;
 
+    KeptCheck();
     left.pool = (ULONG64)pool_live;
     left.registered = (ULONG64)registered;
     left.contexts = (ULONG64)contexts;

@@ -169,7 +169,11 @@ EXPORT VOID NTAPI PsDereferencePrimaryToken(PACCESS_TOKEN token) {
 EXPORT NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN token, TOKEN_INFORMATION_CLASS class, PVOID *out) {
     DOUBLE_PROCESS *p = (DOUBLE_PROCESS *)token;
 
+    NTSTATUS status;
+
     RequireIrql(PASSIVE_LEVEL, "SeQueryInformationToken");
+    if (Fail("SeQueryInformationToken", &status))
+        return status;
     if (class == TokenUser) {
         static const ULONG authority[] = {21, 1, 2, 3};
         TOKEN_USER *user = PoolForDriver(sizeof *user + 28);

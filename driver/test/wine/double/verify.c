@@ -337,3 +337,17 @@ EXPORT NTSTATUS NTAPI KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, K
     GateEnter();
     return status;
 }
+
+EXPORT NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE handle, BOOLEAN alertable, PLARGE_INTEGER timeout) {
+    static NTSTATUS(NTAPI * real)(HANDLE, BOOLEAN, PLARGE_INTEGER);
+    NTSTATUS status;
+
+    if (real == NULL)
+        real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "ZwWaitForSingleObject");
+    if (Context()->irql > PASSIVE_LEVEL || Context()->callback)
+        Violation("waiting where none may", "ZwWaitForSingleObject");
+    GateLeave();
+    status = real(handle, alertable, timeout);
+    GateEnter();
+    return status;
+}

@@ -111,6 +111,11 @@ NTSTATUS DoubleRun(struct double_command *c) {
         me->callback = c->op != OP_LOAD && c->op != OP_UNLOAD;
         GateEnter();
         status = RunOnce(c, n);
+        if (me->locks != 0) {
+            Violation("came back with a spin lock held", "callback");
+            me->locks = 0;
+            RaiseTo(PASSIVE_LEVEL);
+        }
         GateLeave();
     }
     c->a[0] = first;

@@ -149,8 +149,10 @@ EXPORT KIRQL NTAPI KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK lock) {
     old = Context()->irql;
     if (old > DISPATCH_LEVEL)
         Violation("spin lock above DISPATCH_LEVEL", "KeAcquireSpinLockRaiseToDpc");
-    if (verifying && *lock == GetCurrentThreadId())
+    if (*lock == GetCurrentThreadId()) { /* for ever, on a real kernel */
         Violation("spin lock taken twice by one thread", "KeAcquireSpinLockRaiseToDpc");
+        return (KIRQL)old;
+    }
     while (InterlockedCompareExchange64((LONG64 *)lock, GetCurrentThreadId(), 0) != 0)
         Sleep(0);
     Context()->locks++;
@@ -294,6 +296,8 @@ EXPORT VOID NTAPI ExFreePoolWithTag(PVOID memory, ULONG tag) {
         Violation("pool above DISPATCH_LEVEL", "ExFreePoolWithTag");
     if (!LiveSwap(p, NULL)) {
         Violation("freed twice, or never allocated", "ExFreePoolWithTag");
+        if (leaving)
+            Leave();
         return;
     }
     if (p->guard != GUARD || p->guard2 != GUARD)

@@ -64,12 +64,17 @@ CORE_FUZZ_SECONDS := 20
 .PHONY: core-fuzz
 core-fuzz: $(CORE_HEADERS)
 	@$(CLANG) $(CORE_TEST) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(CORE_OUT)/fuzz test/core/fuzz.c $(CORE) $(CORE_SEAM)
-	@$(CORE_OUT)/fuzz -max_total_time=$(CORE_FUZZ_SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(CORE_OUT)/ 2>&1 | tail -12
+	@$(CORE_OUT)/fuzz -max_total_time=$(CORE_FUZZ_SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(CORE_OUT)/ \
+	  >$(CORE_OUT)/fuzz.log 2>&1 || { tail -n 60 $(CORE_OUT)/fuzz.log; exit 1; }
+	@awk '/^stat::number_of_executed_units/ { print "fuzz: " $$2 " inputs" }' $(CORE_OUT)/fuzz.log
 
 .PHONY: core-planted
 core-planted: $(CORE_HEADERS)
 	@test/core/planted $(CORE_OUT)
 
-.PHONY: core-test
-core-test: $(CORE_OUT)/unit $(CORE_OUT)/unit-tsan core-golden core-gates core-coverage core-planted
+.PHONY: core-unit
+core-unit: $(CORE_OUT)/unit $(CORE_OUT)/unit-tsan
 	@$(CORE_OUT)/unit && $(CORE_OUT)/unit-tsan
+
+.PHONY: core-test
+core-test: core-unit core-golden core-gates core-coverage core-planted

@@ -1,5 +1,5 @@
-# Sourced by run and planted: Wine prefixes of their own, two of them at work at once.
-# Each play has a session of its own, and in it a driver process of its own.
+# Sourced by run and planted: Wine prefixes of their own, by default two that work at
+# once. Each play has a session of its own, each load in it a process of its own.
 wine=/usr/lib/wine/wine64
 server=/usr/lib/wine/wineserver64
 lanes=${LANES:-2}
@@ -35,12 +35,12 @@ lanes_end() {
   rm -rf "$prefixes"
 }
 
-# play SYS SCENARIO: the scenario with this driver, in the lane's prefix. Status 0: it held.
+# play SYS [SCENARIO...]: those scenarios, or all, with this driver, in the lane's prefix. Status 0: all held.
 play() {
   local status=0
   export WINEPREFIX=$prefixes/$LANE
   cp "$1" "$WINEPREFIX/drive_c/windows/system32/drivers/assay.sys"
-  timeout "${PLAY_SECONDS:-120}" "$wine" "$out/double/scenario.exe" "$2" || status=$?
+  timeout "${PLAY_SECONDS:-120}" "$wine" "$out/double/scenario.exe" "${@:2}" || status=$?
   "$server" -k || true
   return $status
 }

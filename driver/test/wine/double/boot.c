@@ -229,6 +229,7 @@ static NTSTATUS NTAPI Entry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     UNICODE_STRING link = RTL_CONSTANT_STRING(L"\\DosDevices\\AssayDouble");
     NTSTATUS(NTAPI * create)(PDRIVER_OBJECT, ULONG, PUNICODE_STRING, DEVICE_TYPE, ULONG, BOOLEAN, PDEVICE_OBJECT *);
     NTSTATUS(NTAPI * symlink)(PUNICODE_STRING, PUNICODE_STRING);
+    NTSTATUS(NTAPI * unlink)(PUNICODE_STRING);
     PVOID kernel = GetModuleHandleA("ntoskrnl.exe");
     PDEVICE_OBJECT device;
     NTSTATUS status;
@@ -236,6 +237,8 @@ static NTSTATUS NTAPI Entry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     UNREFERENCED_PARAMETER(path);
     create = (PVOID)GetProcAddress(kernel, "IoCreateDevice"); /* Wine's, not the doubled ones below */
     symlink = (PVOID)GetProcAddress(kernel, "IoCreateSymbolicLink");
+    unlink = (PVOID)GetProcAddress(kernel, "IoDeleteSymbolicLink");
+    unlink(&link); /* Wine keeps the one of a process that is gone, and an entry that fails here leaves a device without a driver */
     status = create(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &device);
     if (!NT_SUCCESS(status))
         return status;

@@ -1,8 +1,8 @@
 /*
  * Loading the driver again, in the process that has it: what it writes to is put
- * back as it was when it was loaded, and its entry is called. Wine's loader does not
- * survive a second load of a driver in one session, and a start takes a second; so
- * that each of more than a hundred calls can fail, one start each, it is done here.
+ * back as it was when it was loaded, and its entry is called. A start through the
+ * service manager takes a good part of a second, and more than a hundred calls are
+ * to fail, one start each.
  */
 #include "double.h"
 

@@ -71,5 +71,6 @@ int wmain(int argc, wchar_t **argv) {
         failed += failures != 0;
         printf("%s %s\n", failures == 0 ? "ok  " : "FAIL", s->name);
     }
-    return failed != 0 || ran == 0;
+    printf("%d scenarios, %d failed\n", ran, failed);
+    return failed != 0 || ran == 0 || (argc > 1 && ran != argc - 1); /* a name that is none's */
 }

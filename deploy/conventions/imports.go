@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"server/internal/assay"},
 	{
 		"server/internal/postgres", "server/internal/ledger", "server/internal/rule", "server/internal/evaluate",
-		"server/internal/framework", "server/internal/ca", "server/internal/vault", "server/internal/archive", "migrations", "web", "agent/winevent",
+		"server/internal/framework", "server/internal/ca", "server/internal/vault", "server/internal/archive", "server/internal/witness", "server/internal/stamp", "migrations", "web", "agent/winevent",
 	},
 	{"server/internal/project", "server/internal/ruleimport", "server/internal/lease", "agent/evtx", "agent/filter"},
 	{"server/internal/assess", "server/internal/evidence", "server/internal/notify"},

@@ -42,7 +42,10 @@ type world struct {
 	db     *pg.Server
 	pool   *pgxpool.Pool
 	server *server
-	caHash string
+	// caHash and ledgerKey are what init prints for those who trust.
+	caHash, ledgerKey string
+	// session is the file of assayctl's session.
+	session string
 }
 
 // newWorld sets an installation up as its manual says, and starts the server.
@@ -76,7 +79,7 @@ func newDatabase(t *testing.T, links ...netip.Prefix) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{dir: dir, db: db}
+	w := &world{dir: dir, db: db, session: filepath.Join(dir, "session.json")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			if log, err := os.ReadFile(db.LogFile()); err == nil {
@@ -102,17 +105,17 @@ func newDatabase(t *testing.T, links ...netip.Prefix) *world {
 	return w
 }
 
-var caHash = regexp.MustCompile(`(?m)^CA hash[^:]*: (\S+)$`)
+var printedByInit = regexp.MustCompile(`(?m)^CA hash[^:]*: (\S+)\nLedger key[^:]*: (\S+)$`)
 
 // initialise makes keys, schema and a user.
 func (w *world) initialise(t *testing.T) {
 	t.Helper()
 	made := mustRun(t, promptly, "assay-server", "init", "--keys", w.path("keys"), "--origin", "assay/drill")
-	found := caHash.FindStringSubmatch(made.stdout)
+	found := printedByInit.FindStringSubmatch(made.stdout)
 	if found == nil {
-		t.Fatalf("assay-server init did not print the CA hash: %s", made)
+		t.Fatalf("assay-server init did not print the CA hash and the ledger key: %s", made)
 	}
-	w.caHash = found[1]
+	w.caHash, w.ledgerKey = found[1], found[2]
 	mustRun(t, promptly, "assay-server", "migrate", "--database", w.dsn())
 	w.write(t, "password", adminPassword+"\n")
 	mustRun(t, promptly, "assay-server", "user", "create", adminName, "--role", "admin", "--password-file", w.path("password"), "--database", w.dsn())
@@ -140,7 +143,7 @@ func (w *world) login(t *testing.T) {
 // ctl runs assayctl in its session.
 func (w *world) ctl(t *testing.T, args ...string) result {
 	t.Helper()
-	return run(t, patiently, "assayctl", append([]string{"--config=" + w.path("session.json")}, args...)...)
+	return run(t, patiently, "assayctl", append([]string{"--config=" + w.session}, args...)...)
 }
 
 func (w *world) mustCtl(t *testing.T, args ...string) result {

@@ -25,12 +25,17 @@ func (c *Checkpoint) Text() string {
 	return c.Origin + "\n" + strconv.FormatInt(c.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(c.Root[:]) + "\n"
 }
 
-// SignCheckpoint returns the signed note. The signer's name must be the origin.
-func SignCheckpoint(c Checkpoint, signer note.Signer) ([]byte, error) {
-	if c.Origin == "" || strings.ContainsAny(c.Origin, "\n") || signer.Name() != c.Origin || c.Size < 0 {
-		return nil, fmt.Errorf("%w: checkpoint of %q size %d by key %q", ErrMalformed, c.Origin, c.Size, signer.Name())
+// SignCheckpoint returns the signed note. The signers' names must be the origin.
+func SignCheckpoint(c Checkpoint, signers ...note.Signer) ([]byte, error) {
+	if c.Origin == "" || strings.ContainsAny(c.Origin, "\n") || len(signers) == 0 || c.Size < 0 {
+		return nil, fmt.Errorf("%w: checkpoint of %q size %d by %d keys", ErrMalformed, c.Origin, c.Size, len(signers))
 	}
-	signed, err := note.Sign(&note.Note{Text: c.Text()}, signer)
+	for _, signer := range signers {
+		if signer.Name() != c.Origin {
+			return nil, fmt.Errorf("%w: checkpoint of %q by key %q", ErrMalformed, c.Origin, signer.Name())
+		}
+	}
+	signed, err := note.Sign(&note.Note{Text: c.Text()}, signers...)
 	if err != nil {
 		return nil, fmt.Errorf("signing checkpoint: %w", err)
 	}
@@ -48,12 +53,8 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: checkpoint: %w", ErrMalformed, err)
 	}
-	// The note package takes any padding bits; with one form for each signature
-	// not a bit of a stored note can change unseen.
-	for _, signature := range append(opened.Sigs, opened.UnverifiedSigs...) {
-		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
-			return Checkpoint{}, fmt.Errorf("%w: checkpoint: signature of %q is not canonical base64", ErrMalformed, signature.Name)
-		}
+	if err := canonicalSignatures(opened); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: checkpoint: %w", ErrMalformed, err)
 	}
 	c, err := parseCheckpoint(opened.Text)
 	if err != nil {
@@ -63,6 +64,18 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("%w: checkpoint of %q signed by %q", ErrMalformed, c.Origin, verifier.Name())
 	}
 	return c, nil
+}
+
+// canonicalSignatures refuses signatures with padding bits, which the note
+// package takes: with one form for each, not a bit of a stored note can change
+// unseen.
+func canonicalSignatures(n *note.Note) error {
+	for _, signature := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
+			return fmt.Errorf("signature of %q is not canonical base64", signature.Name)
+		}
+	}
+	return nil
 }
 
 func parseCheckpoint(text string) (Checkpoint, error) {

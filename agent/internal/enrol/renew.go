@@ -55,8 +55,8 @@ func (r *Renewer) Renew(ctx context.Context) error {
 		state.CACertificates = response.GetCaCertificates()
 	}
 	if key := response.GetLedgerKey(); key != "" && key != state.LedgerKey {
-		// A new ledger key is believed when the ledger itself says so, not here.
-		r.Log.Warn("the server names another ledger key, which is not taken over", "known", state.LedgerKey, "named", oneLine(key))
+		// A new ledger key is believed when the old one says so, with a checkpoint.
+		r.Log.Info("the server names another ledger key than at enrolment, which is taken over only by the old one's word", "known", state.LedgerKey, "named", oneLine(key))
 	}
 	return i.save(state)
 }

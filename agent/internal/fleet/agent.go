@@ -75,7 +75,7 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 	info := a.identity.Info()
 	link := uplink.Config{
 		Server: info.Server, TLS: a.identity.TLS, Dial: f.cfg.Dial, Spools: a.spools, StateFile: service.UplinkFile(a.dir),
-		AgentID: info.AgentID, LedgerKey: info.LedgerKey, AgentVersion: f.cfg.AgentVersion, Log: a.log, Now: f.cfg.Now,
+		AgentID: info.AgentID, LedgerKey: info.LedgerKey, Sign: a.identity.Sign, AgentVersion: f.cfg.AgentVersion, Log: a.log, Now: f.cfg.Now,
 		Acked: a.wake,
 		// The pipeline is made after the uplink, and before it runs.
 		Welcomed: uplink.TellWelcome(

@@ -13,6 +13,7 @@ import (
 
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/proto/evidence"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Connect implements AgentService.
@@ -71,6 +72,8 @@ func (s *Server) answer(agent evidence.ID, frame *agentv1.ConnectRequest) (*agen
 		return s.batch(agent, f.Batch)
 	case *agentv1.ConnectRequest_CheckpointRequest:
 		return s.checkpoint(agent, f.CheckpointRequest)
+	case *agentv1.ConnectRequest_Cosignature:
+		s.cosigned = append(s.cosigned, f.Cosignature)
 	}
 	return nil, nil
 }
@@ -170,6 +173,11 @@ func (s *Server) readHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
+func (s *Server) root(size int64) (evidence.Hash, error) {
+	root, err := tlog.TreeHash(size, tlog.HashReaderFunc(s.readHashes))
+	return evidence.Hash(root), err
+}
+
 func (s *Server) checkpoint(agent evidence.ID, r *agentv1.CheckpointRequest) (*agentv1.ConnectResponse, error) {
 	size := int64(len(s.leaves))
 	reader := tlog.HashReaderFunc(s.readHashes)
@@ -177,11 +185,22 @@ func (s *Server) checkpoint(agent evidence.ID, r *agentv1.CheckpointRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	signed, err := evidence.SignCheckpoint(evidence.Checkpoint{Origin: s.signer.Name(), Size: size, Root: evidence.Hash(root)}, s.signer)
+	signers := []note.Signer{s.signer}
+	if s.old != nil {
+		signers = append(signers, s.old)
+	}
+	signed, err := evidence.SignCheckpoint(evidence.Checkpoint{Origin: s.signer.Name(), Size: size, Root: evidence.Hash(root)}, signers...)
 	if err != nil {
 		return nil, err
 	}
-	out := &agentv1.Checkpoint{Note: signed}
+	out := &agentv1.Checkpoint{Note: signed, Cosign: r.GetCosign()}
+	for i, change := range s.changes {
+		if change.from == r.GetKnownKey() {
+			for _, next := range s.changes[i:] {
+				out.KeyChanges = append(out.KeyChanges, []byte(next.note))
+			}
+		}
+	}
 	if known := int64(r.GetKnownSize()); known > 0 && known < size {
 		proof, err := tlog.ProveTree(size, known, reader)
 		if err != nil {

@@ -49,15 +49,18 @@ type Server struct {
 
 	ca     *authority
 	signer note.Signer
+	old    note.Signer // signs too after Rotate; nil: it does not
 	grpc   *grpc.Server
 
-	mu      sync.Mutex
-	streams map[streamKey]*stream
-	leaves  [][]byte
-	hashes  []tlog.Hash
-	commits []Commit
-	reasons []string
-	forks   int
+	mu       sync.Mutex
+	streams  map[streamKey]*stream
+	leaves   [][]byte
+	hashes   []tlog.Hash
+	commits  []Commit
+	reasons  []string
+	forks    int
+	cosigned []*agentv1.Cosignature
+	changes  []keyChange
 }
 
 type streamKey struct {

@@ -170,10 +170,13 @@ func (a *Agent) uplinkConfig() uplink.Config {
 	info := a.Identity.Info()
 	return uplink.Config{
 		Server: info.Server, TLS: a.Identity.TLS, Dial: a.cfg.Dial, Spools: a.Spools, StateFile: UplinkFile(a.cfg.Dir),
-		AgentID: info.AgentID, LedgerKey: info.LedgerKey, AgentVersion: a.cfg.AgentVersion, BootID: a.cfg.BootID,
+		AgentID: info.AgentID, LedgerKey: info.LedgerKey, Sign: a.Identity.Sign, AgentVersion: a.cfg.AgentVersion, BootID: a.cfg.BootID,
 		Log: a.cfg.Log, Now: a.cfg.Now, Admit: a.cfg.Admit, Pace: a.cfg.Pace,
 		Welcomed: uplink.TellWelcome(a.Pipeline.SetLimits, a.Pipeline.SetClockSkew),
 		LedgerForked: func(reason string) {
+			if err := alarm(a.cfg.Dir, a.cfg.Now(), "ledger_fork: the server's ledger contradicts itself: "+reason+". Nothing is deleted here any more. Tell whoever audits the server."); err != nil {
+				a.cfg.Log.Error("writing the ledger fork to the system's log failed", "error", err)
+			}
 			what := &telemetryv1.AgentEvent{Action: "ledger_fork", Reason: reason}
 			if err := a.Pipeline.ReportNow(what); err != nil {
 				a.cfg.Log.Error("recording the ledger fork as an event failed", "error", err)

@@ -12,9 +12,10 @@ import (
 // maxProof bounds a proof's length: a tree of 2^63 leaves needs no more.
 const maxProof = 130
 
-// ask requests a checkpoint with proofs, where there is a stream to prove.
-func (s *session) ask() error {
-	request := &agentv1.CheckpointRequest{KnownSize: uint64(s.u.State().Size)}
+// ask requests a checkpoint with proofs, where there is a stream to prove. One
+// that is to be cosigned may be a minute old.
+func (s *session) ask(cosign bool) error {
+	request := &agentv1.CheckpointRequest{KnownSize: uint64(s.u.State().Size), KnownKey: s.u.trusted.text, Cosign: cosign && s.u.cfg.Sign != nil}
 	for _, l := range s.lanes {
 		if h := l.spool.Head(); h.Granted && h.Committed > 0 && !l.opening {
 			request.StreamIds = append(request.StreamIds, h.Stream[:])
@@ -41,7 +42,10 @@ func (s *session) checkpoint(c *agentv1.Checkpoint) error {
 	if s.u.State().Fork != "" {
 		return nil
 	}
-	err := s.verify(c)
+	if err := s.follow(c.GetKeyChanges()); err != nil {
+		return err
+	}
+	verified, err := s.verify(c)
 	var fork *forkError
 	switch {
 	case errors.As(err, &fork):
@@ -50,6 +54,9 @@ func (s *session) checkpoint(c *agentv1.Checkpoint) error {
 		return err
 	}
 	s.reclaim()
+	if c.GetCosign() && verified.Size > 0 {
+		return s.cosign(verified)
+	}
 	return nil
 }
 
@@ -65,31 +72,31 @@ func (s *session) fork(reason string, signed []byte) error {
 	return err
 }
 
-func (s *session) verify(c *agentv1.Checkpoint) error {
+func (s *session) verify(c *agentv1.Checkpoint) (checkpoint evidence.Checkpoint, err error) {
 	u := s.u
 	known := u.State()
 	if len(c.GetNote()) == 0 {
 		if known.Size > 0 {
-			return forkf("it has no checkpoint, an earlier one had %d leaves", known.Size)
+			return checkpoint, forkf("it has no checkpoint, an earlier one had %d leaves", known.Size)
 		}
-		return nil // the ledger has just begun
+		return checkpoint, nil // the ledger has just begun
 	}
-	checkpoint, err := evidence.OpenCheckpoint(c.GetNote(), u.verifier)
+	checkpoint, err = evidence.OpenCheckpoint(c.GetNote(), u.trusted.verifier)
 	if err != nil {
-		return forkf("its checkpoint is not signed by the ledger key: %v", err)
+		return checkpoint, forkf("its checkpoint is not signed by the ledger key: %v", err)
 	}
 	if err := extends(checkpoint, known, c.GetConsistency()); err != nil {
-		return err
+		return checkpoint, err
 	}
 	for _, inclusion := range c.GetInclusions() {
 		if err := s.included(checkpoint, inclusion); err != nil {
-			return err
+			return checkpoint, err
 		}
 	}
 	if checkpoint.Size == known.Size && known.Note != "" {
-		return nil
+		return checkpoint, nil
 	}
-	return u.saveState(func(st *State) {
+	return checkpoint, u.saveState(func(st *State) {
 		st.Size, st.Root, st.Note, st.At = checkpoint.Size, checkpoint.Root, string(c.GetNote()), u.cfg.Now()
 	})
 }

@@ -155,7 +155,7 @@ func (s *session) hurry(l *lane) error {
 		s.u.cfg.Now().Sub(s.askedAt) < hurryEvery {
 		return nil
 	}
-	return s.ask()
+	return s.ask(false)
 }
 
 func (s *session) acked(l *lane) {
@@ -234,7 +234,7 @@ func (s *session) upkeep() error {
 	for _, l := range s.lanes {
 		st := l.spool.Stats()
 		if st.Committed > st.Covered && (st.Segments > 1 || st.Covered == 0) && s.u.State().Fork == "" {
-			return s.ask()
+			return s.ask(false)
 		}
 	}
 	return nil

@@ -126,7 +126,7 @@ func receive(ctx context.Context, stream grpc.BidiStreamingClient[agentv1.Connec
 func (s *session) hello() error {
 	u := s.u
 	sentAt := u.cfg.Now()
-	hello := &agentv1.Hello{Format: evidence.Format, AgentVersion: u.cfg.AgentVersion, SentAt: evidence.Ticks(sentAt)}
+	hello := &agentv1.Hello{Format: evidence.Format, AgentVersion: u.cfg.AgentVersion, SentAt: evidence.Ticks(sentAt), Checkpoint: []byte(u.State().Note)}
 	for _, kind := range priority {
 		sp := u.cfg.Spools[kind]
 		if sp == nil {
@@ -225,7 +225,7 @@ func (s *session) run() error {
 	defer upkeep.Stop()
 	checkpoint := time.NewTimer(s.checkpointPause())
 	defer checkpoint.Stop()
-	if err := s.ask(); err != nil {
+	if err := s.ask(true); err != nil {
 		return err
 	}
 	for {
@@ -244,7 +244,7 @@ func (s *session) run() error {
 			err = s.upkeep()
 		case <-checkpoint.C:
 			checkpoint.Reset(s.checkpointPause())
-			err = s.ask()
+			err = s.ask(true)
 		case <-s.ctx.Done():
 			err = s.ctx.Err()
 		}

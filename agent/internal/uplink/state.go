@@ -25,6 +25,9 @@ type State struct {
 	Fork     string    `json:"fork,omitempty"`
 	ForkNote string    `json:"fork_note,omitempty"`
 	ForkAt   time.Time `json:"fork_at,omitzero"`
+	// KeyChanges lead from the ledger key of the enrolment to the one that is
+	// trusted now: notes that the key before signed.
+	KeyChanges []string `json:"key_changes,omitempty"`
 	// Opened says that an epoch was granted to this agent before.
 	Opened bool `json:"opened"`
 }

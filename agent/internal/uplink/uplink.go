@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -33,8 +31,11 @@ type Config struct {
 	// StateFile keeps the newest verified checkpoint.
 	StateFile string
 	AgentID   evidence.ID
-	// LedgerKey verifies checkpoints (note format), as given at enrolment.
-	LedgerKey    string
+	// LedgerKey verifies checkpoints (note format), as given at enrolment; key
+	// changes that it signed are followed.
+	LedgerKey string
+	// Sign signs a hash by the device key, to cosign checkpoints; nil: none are.
+	Sign         func(evidence.Hash) ([]byte, error)
 	AgentVersion string
 	BootID       string
 
@@ -81,8 +82,9 @@ func TellWelcome(limits func(maxRaw, events uint32), skew func(time.Duration)) f
 
 // Uplink sends the spools of one agent.
 type Uplink struct {
-	cfg      Config
-	verifier note.Verifier
+	cfg Config
+	// trusted is the ledger's key; owned by the session's goroutine.
+	trusted trustedKey
 
 	mu     sync.Mutex
 	state  State
@@ -105,15 +107,15 @@ func New(cfg Config) (*Uplink, error) {
 	setDefault(&cfg.CheckpointMax, 30*time.Minute)
 	setDefault(&cfg.Upkeep, 10*time.Second)
 	setDefault(&cfg.AckTimeout, 2*time.Minute)
-	verifier, err := note.NewVerifier(cfg.LedgerKey)
-	if err != nil {
-		return nil, fmt.Errorf("reading the ledger key: %w", err)
-	}
 	state, err := ReadState(cfg.StateFile)
 	if err != nil {
 		return nil, err
 	}
-	return &Uplink{cfg: cfg, verifier: verifier, state: state}, nil
+	trusted, err := trust(cfg.LedgerKey, state.KeyChanges)
+	if err != nil {
+		return nil, err
+	}
+	return &Uplink{cfg: cfg, trusted: trusted, state: state}, nil
 }
 
 func setDefault(d *time.Duration, value time.Duration) {

@@ -27,6 +27,7 @@ type app struct {
 	LogJSON  bool   `name:"log-json" help:"Log JSON lines." env:"ASSAY_LOG_JSON"`
 
 	Init    initCmd    `cmd:"" help:"Make the certificate authority and the ledger's key."`
+	Keys    keysCmd    `cmd:"" help:"Show and rotate the ledger's key."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to the newest schema."`
 	User    userCmd    `cmd:"" help:"Create a console user, or set a password."`
 	Serve   serveCmd   `cmd:"" help:"Serve agents and the console."`

@@ -38,6 +38,7 @@ import (
 type serveCmd struct {
 	database
 	storage
+	outsiders
 	Name    string   `help:"Name of this server among those on the database; default: this machine's." env:"ASSAY_NAME"`
 	Host    []string `help:"Names and addresses that agents and browsers reach this server by." default:"localhost,127.0.0.1" env:"ASSAY_HOST"`
 	Agents  string   `help:"Address for agents." default:":8444" env:"ASSAY_AGENTS"`
@@ -96,6 +97,7 @@ const (
 	correlateTask = "correlate"
 	backfillTask  = "backfill"
 	alertTask     = "alert"
+	witnessTask   = "witness"
 )
 
 // identity is this run of the program among the servers on the database.
@@ -121,6 +123,7 @@ type server struct {
 	authority *ca.Authority
 	library   *framework.Library
 	passes    []project.Pass
+	selectors [32]byte // digest of what picks events for checks
 	agents    net.Listener
 	console   net.Listener
 	metrics   net.Listener
@@ -134,6 +137,7 @@ type server struct {
 	evaluation *upkeep.Evaluation
 	alerts     *upkeep.Alert
 	retention  *upkeep.Retention
+	witnessing *upkeep.Witnessing
 	verify     *verification
 	notifier   *notify.Notifier
 	queue      *postgres.Queue
@@ -171,6 +175,10 @@ func newServer(ctx context.Context, cfg serverConfig) (*server, error) {
 		return nil, err
 	}
 	if err := s.build(certificate, standby); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	if err := s.takeIntoUse(ctx); err != nil {
 		s.closeListeners()
 		return nil, err
 	}
@@ -236,7 +244,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		return err
 	}
 	rules := project.NewRules(project.RulesConfig{Store: store, Logger: cfg.log, Metrics: registry})
-	s.passes = project.Passes(hits, rules)
+	s.passes, s.selectors = project.Passes(hits, rules), hits.Digest()
 	prover := &ledger.Prover{Store: store}
 	s.api, err = agentapi.New(agentapi.Config{
 		Store: store, Authority: s.authority, Certificate: certificate, Prover: prover, Registry: registry, Log: cfg.log, Now: cfg.now,
@@ -245,8 +253,8 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Signer: s.authority.LedgerSigner(), Log: cfg.log})
-	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, correlateTask, backfillTask, alertTask),
+	s.growing = ledger.NewGrowing(ledger.GrowConfig{Store: store, Keys: s.authority, Log: cfg.log})
+	s.leases = lease.New(lease.Config{Store: store, Server: s.cfg.identity(), Tasks: append(project.Tasks(), growTask, evaluateTask, verifyTask, retainTask, correlateTask, backfillTask, alertTask, witnessTask),
 		Now: cfg.now, Log: cfg.log, Metrics: registry})
 	s.runner = project.NewRunner(project.Config{Store: store, Passes: s.passes, Now: cfg.now, Logger: cfg.log, Hold: s.leases.Hold, Metrics: registry})
 	s.correlate = project.NewCorrelation(project.CorrelationConfig{Store: store, Rules: rules, Now: cfg.now, Logger: cfg.log, Metrics: registry})
@@ -260,6 +268,14 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		Store: store, Archive: cfg.rest.archive, Vault: cfg.rest.vault, HotFor: cfg.HotFor, ArchiveAfter: cfg.ArchiveAfter,
 		BackupHorizon: cfg.BackupHorizon, KeepFor: cfg.KeepFor, DeleteAfter: cfg.DeleteAfter, Now: cfg.now, Log: cfg.log, Metrics: registry,
 	})
+	witnesses, authority, err := cfg.outsiders.open()
+	if err != nil {
+		return err
+	}
+	s.witnessing = upkeep.NewWitnessing(upkeep.WitnessingConfig{
+		Store: store, Prover: prover, Witnesses: witnesses, Authority: authority, Client: &http.Client{Timeout: askWithin}, Interval: cfg.WitnessEvery,
+		Now: cfg.now, Log: cfg.log, Metrics: registry,
+	})
 	if s.verify, err = newVerification(s); err != nil {
 		return err
 	}
@@ -271,7 +287,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		cfg.log.Warn("the console's pages are not built into this program: make web build")
 	}
 	console := consoleapi.New(consoleapi.Config{
-		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Notifier: s.notifier, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
+		Store: store, Assessor: assessor, Library: s.library, Prover: prover, Verifier: s.verify, Witnesses: witnesses, Notifier: s.notifier, CAHash: s.authority.Hash(), KeepFor: cfg.KeepFor,
 		AgentAddress: reachedBy(cfg.Host, s.agents.Addr()), Version: version, Web: files, Now: cfg.now, Logger: cfg.log,
 	})
 	errors := slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)
@@ -327,6 +343,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.leases.Hold(ctx, correlateTask, s.correlate.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, backfillTask, s.backfill.Run) })
 	group.Go(func() error { return s.leases.Hold(ctx, alertTask, s.alerts.Run) })
+	group.Go(func() error { return s.leases.Hold(ctx, witnessTask, s.witnessing.Run) })
 	group.Go(func() error { return s.notifier.Run(ctx) })
 	group.Go(func() error { return s.queue.Run(ctx) })
 	group.Go(func() error { return s.serveHTTP(ctx, s.pages, s.console) })

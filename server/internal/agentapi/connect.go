@@ -24,6 +24,9 @@ const (
 	// An agent may open so many epochs at once, and one more each minute.
 	epochBurst     = 8
 	epochPerSecond = 1.0 / 60
+	// Likewise cosignatures: it is asked for one each 10 minutes or more.
+	cosignatureBurst     = 8
+	cosignaturePerSecond = 1.0 / 60
 )
 
 // Connect implements AgentService. Receiving and sending block without regard
@@ -36,7 +39,7 @@ func (s *Server) Connect(stream connectStream) error {
 	sess := &session{
 		server: s, caller: callerOf(stream.Context()), out: newOutbox(), ctx: ctx, end: end, drain: make(chan struct{}),
 		slots: make(chan struct{}, s.cfg.Limits.WindowBatches), whole: make(chan struct{}, 1), tails: map[assay.StreamID]*tail{},
-		epochs: bucket{tokens: epochBurst, at: s.cfg.Now()},
+		epochs: bucket{tokens: epochBurst, at: s.cfg.Now()}, cosignatures: bucket{tokens: cosignatureBurst, at: s.cfg.Now()},
 	}
 	received, out := make(chan error, 1), &sender{session: sess, stream: stream, ended: make(chan error, 1)}
 	s.goroutines.Go(func() { received <- sess.receive(stream) })
@@ -197,6 +200,8 @@ func (s *session) handle(frame *agentv1.ConnectRequest) error {
 		return s.openEpoch(f.OpenEpoch)
 	case *agentv1.ConnectRequest_CheckpointRequest:
 		return s.checkpoint(f.CheckpointRequest)
+	case *agentv1.ConnectRequest_Cosignature:
+		return s.cosignature(f.Cosignature)
 	case *agentv1.ConnectRequest_Hello:
 		return assay.Errorf(assay.Invalid, "Hello came twice")
 	}

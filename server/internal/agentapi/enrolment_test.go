@@ -30,7 +30,7 @@ func codeOf(err error) codes.Code { return status.Code(err) }
 
 func (h *harness) grow(t *testing.T) {
 	t.Helper()
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: h.store, Signer: h.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler)})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: h.store, Keys: h.authority, Log: slog.New(slog.DiscardHandler)})
 	if err := growing.RunOnce(t.Context()); err != nil {
 		t.Fatal(assay.Cause(err))
 	}

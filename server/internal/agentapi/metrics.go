@@ -21,6 +21,8 @@ type metrics struct {
 	enrolled   prometheus.Counter
 	renewed    prometheus.Counter
 	revoked    prometheus.Counter
+
+	cosignatures prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -39,8 +41,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		enrolled: prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_agent_enrolments_total", Help: "Agents enrolled."}),
 		renewed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_agent_renewals_total", Help: "Certificates renewed."}),
 		revoked:  prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_agent_streams_revoked_total", Help: "Open streams ended because their agent was revoked."}),
+
+		cosignatures: prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_ledger_cosignatures_total", Help: "Checkpoints that agents verified and signed."}),
 	}
-	for _, c := range []prometheus.Collector{m.batches, m.events, m.bytes, m.refusals, m.commits, m.perCommit, m.ackLatency, m.streams, m.queued, m.enrolled, m.renewed, m.revoked} {
+	for _, c := range []prometheus.Collector{m.batches, m.events, m.bytes, m.refusals, m.commits, m.perCommit, m.ackLatency, m.streams, m.queued, m.enrolled, m.renewed, m.revoked, m.cosignatures} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

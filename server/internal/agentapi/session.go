@@ -27,8 +27,9 @@ type session struct {
 	// whole holds a token while someone wants all slots.
 	whole chan struct{}
 
-	// epochs bounds how often the agent may open one; owned by the receiving goroutine.
-	epochs bucket
+	// epochs bounds how often the agent may open one, cosignatures how often it may
+	// send one; owned by the receiving goroutine.
+	epochs, cosignatures bucket
 
 	mu    sync.Mutex
 	tails map[assay.StreamID]*tail // under mu

@@ -119,7 +119,7 @@ func serveAgents(ctx context.Context, group *errgroup.Group, cfg ServeConfig, db
 		return "", fmt.Errorf("listening: %w", err)
 	}
 	group.Go(func() error { return api.Run(ctx, listener) })
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: db.Store, Signer: authority.LedgerSigner(), Log: log})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: db.Store, Keys: authority, Log: log})
 	group.Go(func() error { return growing.Run(ctx) })
 	return listener.Addr().String(), nil
 }

@@ -178,7 +178,7 @@ func (v *verification) fill(ctx context.Context) error {
 			v.say("%d of %d batches are in the ledger", v.batches, total)
 		}
 	}
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: v.store.Store, Signer: v.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler)})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: v.store.Store, Keys: v.authority, Log: slog.New(slog.DiscardHandler)})
 	return growing.RunOnce(ctx)
 }
 

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -22,9 +23,11 @@ import (
 type Authority struct {
 	root, issuing *x509.Certificate
 	signer        crypto.Signer // of issuing
-	ledger        note.Signer
-	ledgerKey     string
 	now           func() time.Time
+
+	dir    string
+	mu     sync.Mutex
+	ledger ledgerKeys // under mu
 }
 
 // backdate allows for clocks that are behind ours.
@@ -43,11 +46,33 @@ func (a *Authority) Hash() string {
 // Chain is the issuing certificate and the root, DER.
 func (a *Authority) Chain() [][]byte { return [][]byte{a.issuing.Raw, a.root.Raw} }
 
-// LedgerSigner signs checkpoints; its name is the ledger's origin.
-func (a *Authority) LedgerSigner() note.Signer { return a.ledger }
+// LedgerSigners sign checkpoints: the ledger's key first, then the one before it
+// while that is kept. Their name is the ledger's origin.
+func (a *Authority) LedgerSigners() []note.Signer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.signers
+}
 
-// LedgerKey is the verifier key of LedgerSigner in note format.
-func (a *Authority) LedgerKey() string { return a.ledgerKey }
+// LedgerKey is the verifier key of the first of LedgerSigners in note format.
+func (a *Authority) LedgerKey() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.text
+}
+
+// ReloadLedgerKey reads the ledger's keys again. An error leaves those that were
+// there in use.
+func (a *Authority) ReloadLedgerKey() error {
+	keys, err := loadLedgerKeys(a.dir)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger = keys
+	return nil
+}
 
 // IssueAgent issues a certificate for an agent's key, which ParseRequest or
 // RequestKey has passed. Its Position is the store's to fill in.

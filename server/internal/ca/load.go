@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/mod/sumdb/note"
 )
 
 // Load reads an authority that Create made. It refuses keys that others than
@@ -38,34 +36,11 @@ func Load(dir string, now func() time.Time) (*Authority, error) {
 	if public, ok := issuing.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(signer.Public()) {
 		return nil, errors.New("loading authority: the issuing key is not the issuing certificate's")
 	}
-	a := &Authority{root: root, issuing: issuing, signer: signer, now: now}
-	if err := a.loadLedgerKey(dir); err != nil {
+	a := &Authority{root: root, issuing: issuing, signer: signer, now: now, dir: dir}
+	if a.ledger, err = loadLedgerKeys(dir); err != nil {
 		return nil, err
 	}
 	return a, nil
-}
-
-func (a *Authority) loadLedgerKey(dir string) error {
-	secret, err := readPrivate(filepath.Join(dir, ledgerKeyFile))
-	if err != nil {
-		return err
-	}
-	if a.ledger, err = note.NewSigner(strings.TrimSpace(string(secret))); err != nil {
-		return fmt.Errorf("loading ledger key: %w", err)
-	}
-	public, err := readBounded(filepath.Join(dir, ledgerVerifier))
-	if err != nil {
-		return err
-	}
-	a.ledgerKey = strings.TrimSpace(string(public))
-	verifier, err := note.NewVerifier(a.ledgerKey)
-	if err != nil {
-		return fmt.Errorf("loading ledger verifier key: %w", err)
-	}
-	if verifier.Name() != a.ledger.Name() || verifier.KeyHash() != a.ledger.KeyHash() {
-		return errors.New("loading ledger key: its verifier key is another's")
-	}
-	return nil
 }
 
 // VaultKey reads the key that wraps the keys of payloads, from a folder that

@@ -36,6 +36,7 @@ type App struct {
 	Suppressions suppressionsCmd `cmd:"" help:"List what is kept from alerting; add and end it."`
 	Streams      streamsCmd      `cmd:"" help:"List the chains of evidence with their heads."`
 	Ledger       ledgerCmd       `cmd:"" help:"Show and verify the evidence log."`
+	Witness      witnessCmd      `cmd:"" help:"Watch a ledger as an outsider: verify that it only grows, remember, and sign."`
 	Agents       agentsCmd       `cmd:"" help:"List agents; revoke one."`
 	Tokens       tokensCmd       `cmd:"" help:"List, make and revoke enrolment tokens."`
 	Segments     segmentsCmd     `cmd:"" help:"List what is in the archive."`

@@ -103,14 +103,10 @@ type Client struct {
 // NewClient speaks to server (https://HOST:PORT). ca is PEM, empty for the
 // system's trust; token may be empty before signing in.
 func NewClient(server, ca, token string) (*Client, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS13}
-	if ca != "" {
-		settings.RootCAs = x509.NewCertPool()
-		if !settings.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return nil, errors.New("the CA file holds no certificate in PEM")
-		}
+	transport, err := newTransport(ca)
+	if err != nil {
+		return nil, err
 	}
-	transport := &http.Transport{TLSClientConfig: settings, ForceAttemptHTTP2: true, ResponseHeaderTimeout: 2 * time.Minute}
 	httpClient := &http.Client{Transport: transport}
 	base := server + "/api"
 	options := connect.WithInterceptors(bearer(token))
@@ -132,6 +128,17 @@ func NewClient(server, ca, token string) (*Client, error) {
 		Suppression:  consolev1connect.NewSuppressionServiceClient(httpClient, base, options),
 		Notification: consolev1connect.NewNotificationServiceClient(httpClient, base, options),
 	}, nil
+}
+
+func newTransport(ca string) (*http.Transport, error) {
+	settings := &tls.Config{MinVersion: tls.VersionTLS13}
+	if ca != "" {
+		settings.RootCAs = x509.NewCertPool()
+		if !settings.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+			return nil, errors.New("the CA file holds no certificate in PEM")
+		}
+	}
+	return &http.Transport{TLSClientConfig: settings, ForceAttemptHTTP2: true, ResponseHeaderTimeout: 2 * time.Minute}, nil
 }
 
 // client returns clients for the kept session.
@@ -166,6 +173,19 @@ func (b bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.St
 // WrapStreamingHandler implements connect.Interceptor; a client handles nothing.
 func (b bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return next
+}
+
+// signing is a transport that sends the session's token.
+type signing struct {
+	bearer
+	http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s signing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	s.sign(r.Header)
+	return s.RoundTripper.RoundTrip(r)
 }
 
 func (b bearer) sign(header http.Header) {

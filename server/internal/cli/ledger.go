@@ -13,6 +13,8 @@ import (
 type ledgerCmd struct {
 	Show   ledgerShowCmd   `cmd:"" default:"withargs" help:"Show the ledger's size and newest checkpoint."`
 	Verify ledgerVerifyCmd `cmd:"" help:"Verify every payload, header, chain, leaf, root and checkpoint."`
+
+	Checkpoints ledgerCheckpointsCmd `cmd:"" help:"List the checkpoints that hosts, witnesses or a time-stamp vouch for."`
 }
 
 type ledgerShowCmd struct {
@@ -34,9 +36,7 @@ func (c *ledgerShowCmd) Run(e *env) error {
 	}
 	m := res.Msg
 	fmt.Fprintf(e.stdout, "%d leaves, checkpoint of %d signed %s\n\n%s", m.GetSize(), m.GetCheckpointSize(), when(m.GetCheckpointAt()), m.GetCheckpoint())
-	if !m.GetWitnessed() {
-		fmt.Fprintln(e.stdout, "\nunwitnessed: no outside witness has cosigned it")
-	}
+	showVouching(e, m)
 	if v := m.GetLastVerification(); v != nil {
 		fmt.Fprintf(e.stdout, "last verified %s up to %d: %s\n", when(v.GetFinishedAt()), v.GetSize(), outcomeOf(v))
 	}

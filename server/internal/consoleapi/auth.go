@@ -42,6 +42,8 @@ var roles = map[string]assay.Role{
 	consolev1connect.EventServiceGetEventProcedure:                assay.Viewer,
 	consolev1connect.LedgerServiceGetLedgerProcedure:              assay.Viewer,
 	consolev1connect.LedgerServiceVerifyProcedure:                 assay.Admin,
+	consolev1connect.LedgerServiceListCheckpointsProcedure:        assay.Viewer,
+	consolev1connect.LedgerServiceCosignProcedure:                 assay.Viewer, // the witness's key is what counts
 	consolev1connect.PolicyServiceGetPolicyProcedure:              assay.Viewer,
 	consolev1connect.PolicyServiceChangePolicyProcedure:           assay.Admin,
 	consolev1connect.HoldServiceListHoldsProcedure:                assay.Viewer,

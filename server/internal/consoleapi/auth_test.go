@@ -45,10 +45,12 @@ func (noVerifier) Verify(context.Context, bool, func(uint64, uint64)) (Report, e
 	return Report{}, nil
 }
 
-func newConsole(t *testing.T) *console {
+func (c *console) clock() time.Time { return c.now }
+
+func newConsole(t *testing.T, change ...func(*Config)) *console {
 	t.Helper()
 	c := &console{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	now := func() time.Time { return c.now }
+	now := c.clock
 	c.store = postgres.New(postgres.Config{DB: pgtest.Pool(t), Now: now})
 	library, err := framework.Load()
 	if err != nil {
@@ -72,11 +74,15 @@ func newConsole(t *testing.T) *console {
 		Store: c.store, Sealer: sealer, Networks: notify.Networks{Only: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Console: "https://console.example", Version: "test", Host: "server.example", Now: now, Logger: logger,
 	})
-	api := New(Config{
+	cfg := Config{
 		Notifier: notifier,
 		Store:    c.store, Assessor: assess.New(assess.Config{Store: c.store, Library: library, Now: now, Logger: logger}), Library: library,
 		Prover: &ledger.Prover{Store: c.store}, Verifier: noVerifier{}, Now: now, Logger: logger,
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	api := New(cfg)
 	c.server = httptest.NewTLSServer(api.Handler())
 	t.Cleanup(c.server.Close)
 	return c

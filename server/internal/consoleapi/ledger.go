@@ -48,6 +48,9 @@ func (s *ledgerService) GetLedger(ctx context.Context, _ *connect.Request[consol
 	if err == nil {
 		res.Checkpoint, res.CheckpointSize, res.CheckpointAt = string(checkpoint.Note), uint64(checkpoint.Size), stamp(checkpoint.SignedAt)
 	}
+	if err := s.vouching(ctx, res); err != nil {
+		return nil, err
+	}
 	runs, err := s.cfg.Store.VerificationsSince(ctx, time.Time{}, 1)
 	if err != nil {
 		return nil, err

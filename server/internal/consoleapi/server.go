@@ -15,6 +15,7 @@ import (
 	"github.com/assay-audit/assay/server/internal/ledger"
 	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/witness"
 )
 
 // Config is what New needs. All of it is required but Web.
@@ -25,6 +26,8 @@ type Config struct {
 	Prover   *ledger.Prover
 	// Verifier walks the whole ledger.
 	Verifier Verifier
+	// Witnesses are believed when they cosign; those with a URL are asked elsewhere.
+	Witnesses []*witness.Peer
 	// Notifier makes notification targets and tests them.
 	Notifier *notify.Notifier
 	// CAHash and AgentAddress are told with a new enrolment token.
@@ -83,6 +86,7 @@ func (s *Server) Handler() http.Handler {
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", sameOrigin(http.StripPrefix("/api", api)))
+	s.mountTiles(mux)
 	mux.Handle("/", pages(s.cfg.Web))
 	return headers(mux)
 }

@@ -17,11 +17,20 @@ import (
 // GrowConfig is what a Growing needs.
 type GrowConfig struct {
 	Store *postgres.Store
-	// Signer's name is the ledger's origin.
-	Signer note.Signer
-	Log    *slog.Logger
+	Keys  Keys
+	Log   *slog.Logger
 	// Interval between two looks for new leaves; 0: a second.
 	Interval time.Duration
+}
+
+// Keys are the ledger's own.
+type Keys interface {
+	// LedgerKey is the verifier key in note format, LedgerSigners those that sign
+	// checkpoints: its own first. Their name is the ledger's origin.
+	LedgerKey() string
+	LedgerSigners() []note.Signer
+	// ReloadLedgerKey reads them again: they may have been rotated.
+	ReloadLedgerKey() error
 }
 
 // Growing keeps the tree up with the leaves and signs a checkpoint of each of
@@ -99,7 +108,18 @@ func (g *Growing) Grow(old postgres.Tree, leaves [][]byte, read func([]int64) ([
 	return growth, nil
 }
 
-// Sign implements postgres.Grower.
-func (g *Growing) Sign(tree postgres.Tree) ([]byte, error) {
-	return evidence.SignCheckpoint(evidence.Checkpoint{Origin: g.cfg.Signer.Name(), Size: tree.Size, Root: tree.Root}, g.cfg.Signer)
+// Sign implements postgres.Grower. Only the newest key that the ledger names
+// signs: a server whose keys are older must not go on as if nothing had been.
+func (g *Growing) Sign(tree postgres.Tree, key string) ([]byte, error) {
+	keys := g.cfg.Keys
+	if key != "" && key != keys.LedgerKey() {
+		if err := keys.ReloadLedgerKey(); err != nil {
+			return nil, err
+		}
+		if key != keys.LedgerKey() {
+			return nil, &assay.Error{Kind: assay.Internal, Err: fmt.Errorf("the ledger's key was rotated to %s, and the folder of the keys does not hold it: bring it from where it was rotated", key)}
+		}
+	}
+	signers := keys.LedgerSigners()
+	return evidence.SignCheckpoint(evidence.Checkpoint{Origin: signers[0].Name(), Size: tree.Size, Root: tree.Root}, signers...)
 }

@@ -48,7 +48,7 @@ func setup(t *testing.T) *bundle {
 }
 
 func (b *bundle) newGrowing() *ledger.Growing {
-	return ledger.NewGrowing(ledger.GrowConfig{Store: b.store, Signer: b.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler)})
+	return ledger.NewGrowing(ledger.GrowConfig{Store: b.store, Keys: b.authority, Log: slog.New(slog.DiscardHandler)})
 }
 
 func (b *bundle) grow(t *testing.T) {
@@ -74,7 +74,7 @@ func (b *bundle) leaves(t *testing.T, n int) []evidence.Hash {
 	t.Helper()
 	leaves := make([]evidence.Leaf, n)
 	for i := range leaves {
-		leaves[i] = evidence.Leaf{Kind: evidence.LeafEngine, Body: []byte{byte(i), byte(i >> 8)}}
+		leaves[i] = evidence.Leaf{Kind: evidence.LeafScope, Body: []byte{byte(i), byte(i >> 8)}}
 	}
 	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 		_, err := b.store.AppendLeaves(t.Context(), tx, leaves)
@@ -183,7 +183,7 @@ func TestManyGrow(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var growers, writers sync.WaitGroup
 	for range 3 {
-		g := ledger.NewGrowing(ledger.GrowConfig{Store: b.store, Signer: b.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler), Interval: time.Millisecond})
+		g := ledger.NewGrowing(ledger.GrowConfig{Store: b.store, Keys: b.authority, Log: slog.New(slog.DiscardHandler), Interval: time.Millisecond})
 		growers.Go(func() {
 			if err := g.Run(ctx); err != nil {
 				t.Error(err)

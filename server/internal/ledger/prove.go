@@ -13,7 +13,8 @@ import (
 
 // Prover answers what the signed tree can prove.
 type Prover struct {
-	Store *postgres.Store
+	Store  *postgres.Store
+	offers offers
 }
 
 // Latest returns the newest signed checkpoint, or NotFound.
@@ -49,6 +50,14 @@ func (p *Prover) Consistency(ctx context.Context, oldSize, size int64) ([]eviden
 	return hashes(proof), nil
 }
 
+func rootOf(size int64, reader tlog.HashReader) (evidence.Hash, error) {
+	root, err := tlog.TreeHash(size, reader)
+	if err != nil {
+		return evidence.Hash{}, fmt.Errorf("computing root of size %d: %w", size, err)
+	}
+	return evidence.Hash(root), nil
+}
+
 func (p *Prover) reader(ctx context.Context) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		if len(indexes) == 0 {
@@ -72,4 +81,18 @@ func hashes(proof []tlog.Hash) []evidence.Hash {
 		out[i] = evidence.Hash(hash)
 	}
 	return out
+}
+
+// Witnessed is a checkpoint's note with the lines of the witnesses that cosigned
+// it.
+func (p *Prover) Witnessed(ctx context.Context, c postgres.Checkpoint) ([]byte, error) {
+	cosignatures, err := p.Store.WitnessCosignatures(ctx, c.Size)
+	if err != nil {
+		return nil, err
+	}
+	signed := append([]byte(nil), c.Note...)
+	for _, w := range cosignatures {
+		signed = append(signed, w.Line...)
+	}
+	return signed, nil
 }

@@ -24,7 +24,8 @@ type CertificateVerifier interface {
 // VerifyConfig is what Verify needs.
 type VerifyConfig struct {
 	Certificates CertificateVerifier
-	// Key verifies checkpoints; its name is the ledger's origin.
+	// Key is the ledger's newest; its name is the ledger's origin. Those before it
+	// are believed as its chain of rotations says.
 	Key note.Verifier
 	Now func() time.Time
 	// Page is how many positions are read at a time; 0: 1024. Three pages, of
@@ -116,10 +117,11 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err := v.walk(ctx, store, from); err != nil {
 		return nil, err
 	}
-	v.finish()
-	if err := v.finishFindings(ctx, store); err != nil {
+	if err := v.laterErasures(ctx, store); err != nil {
 		return nil, err
 	}
+	v.finish()
+	v.finishFindings()
 	v.report.FinishedAt = cfg.Now()
 	if cfg.Keep {
 		err = store.ForgetVerification(ctx)
@@ -230,6 +232,9 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 		v.certificateLeaf(p, row.Position, &leaf)
 	case evidence.LeafErasure:
 		v.erasureLeaf(row.Position, &leaf)
+	case evidence.LeafKey:
+		v.keyLeaf(row.Position, &leaf)
+		v.recordLeaf(p, row.Position, &leaf)
 	default:
 		v.recordLeaf(p, row.Position, &leaf)
 	}

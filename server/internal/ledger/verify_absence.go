@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -89,10 +90,55 @@ func (v *verifier) erasureLeaf(position int64, leaf *evidence.Leaf) {
 	}
 }
 
+// laterErasures reads the leaves that were appended since the verification began,
+// where a payload is missing that none so far excuses: it may have been erased
+// meanwhile. That those leaves are in the tree is for the next verification.
+func (v *verifier) laterErasures(ctx context.Context, store *postgres.Store) error {
+	if v.absences.excused() {
+		return nil
+	}
+	size, err := store.LedgerSize(ctx)
+	if err != nil {
+		return err
+	}
+	for from := v.snapshot.Size; from < int64(size); from += v.cfg.Page {
+		leaves, err := store.Leaves(ctx, from, min(from+v.cfg.Page, int64(size)))
+		if err != nil {
+			return err
+		}
+		for i, data := range leaves {
+			leaf, err := evidence.ParseLeaf(data)
+			if err == nil && leaf.Kind == evidence.LeafErasure {
+				v.erasureLeaf(from+int64(i), &leaf)
+			}
+		}
+	}
+	return nil
+}
+
+// excused reports whether a leaf speaks of all that is missing.
+func (a *absences) excused() bool {
+	for key := range a.erased {
+		if !a.excusesMonth(key) {
+			return false
+		}
+	}
+	for segment := range a.deleted {
+		if !a.excusedSegments[segment] {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *absences) excusesMonth(key hostMonths) bool {
+	return a.excusedMonths[hostMonth{key.Host, key.Month}] || a.excusedMonths[hostMonth{key.Host, key.Before}]
+}
+
 // finishAbsences names what is missing under no leaf.
 func (v *verifier) finishAbsences() {
 	for key, a := range v.absences.erased {
-		if v.absences.excusedMonths[hostMonth{key.Host, key.Month}] || v.absences.excusedMonths[hostMonth{key.Host, key.Before}] {
+		if v.absences.excusesMonth(key) {
 			v.report.Absent += a.Count
 			continue
 		}

@@ -17,6 +17,7 @@ type verifier struct {
 	examiners []*examiner
 	examined  map[int64]examination // of the page at hand, by position
 	signers   *signers
+	keys      []ledgerKey
 	report    *Report
 	snapshot  postgres.LedgerSnapshot
 
@@ -60,6 +61,7 @@ func (v *verifier) close() {
 }
 
 func (v *verifier) begin() {
+	v.beginKeys()
 	for i := range v.snapshot.Streams {
 		v.rows[v.snapshot.Streams[i].Stream] = &v.snapshot.Streams[i]
 	}

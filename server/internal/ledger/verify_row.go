@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"fmt"
 
 	"github.com/assay-audit/assay/proto/evidence"
@@ -50,30 +48,25 @@ func (v *verifier) findingLeaf(position int64, leaf *evidence.Leaf) {
 		v.problem("leaf", position, err.Error())
 		return
 	}
-	v.findings[said.ID] = findingDigests{position, sha256.Sum256(said.Facts), sha256.Sum256(said.Whole)}
+	v.findings[said.ID] = findingDigests{position, said.Facts, said.Whole}
 }
 
 // finishFindings compares the rows of all findings with their newest leaves.
-func (v *verifier) finishFindings(ctx context.Context, store *postgres.Store) error {
-	rows, err := store.FindingStates(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		row := &rows[i]
+func (v *verifier) finishFindings() {
+	for i := range v.snapshot.Findings {
+		row := &v.snapshot.Findings[i]
 		said, ok := v.findings[row.ID]
 		delete(v.findings, row.ID)
 		switch {
 		case !ok:
 			v.finding(-1, row.ID, "no leaf speaks of it")
-		case said.Facts != sha256.Sum256(row.Facts), !row.ClosedByPerson && said.Whole != sha256.Sum256(row.Whole):
+		case said.Facts != row.Facts, !row.ClosedByPerson && said.Whole != row.Whole:
 			v.finding(said.Position, row.ID, "its row does not say what its newest leaf does")
 		}
 	}
 	for id, said := range v.findings {
 		v.finding(said.Position, id, "its row is missing")
 	}
-	return nil
 }
 
 func (v *verifier) finding(position int64, id assay.FindingID, detail string) {

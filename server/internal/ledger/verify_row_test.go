@@ -167,3 +167,44 @@ func TestKeptVerificationThatIsNotGoneOnWith(t *testing.T) {
 		}
 	}
 }
+
+// TestVerificationBesideWork verifies while an evaluation changes a finding and
+// opens another: what came after the verification began is none of its business.
+func TestVerificationBesideWork(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	h.deeds(t)
+	var previous uint64
+	if err := h.pool.QueryRow(t.Context(), `SELECT max(position) FROM run`).Scan(&previous); err != nil {
+		t.Fatal(err)
+	}
+	cfg, worked := h.config(), false
+	cfg.Progress = func(int64, int64) {
+		if worked {
+			return
+		}
+		worked = true
+		h.now = h.now.Add(time.Hour)
+		host, instant := h.agent.HostID, h.now
+		var findings []assay.Finding
+		for _, key := range []string{"b", "c"} {
+			findings = append(findings, assay.Finding{ID: assay.NewFindingID("log.cleared", host, key), Host: host, Check: "log.cleared", Key: key, Title: "Cleared again",
+				OpenedAt: instant, LastAt: instant, Evidence: []assay.EventRef{{Position: 1, Ordinal: 2}}, EvidenceTotal: 1})
+		}
+		_, err := h.store.SaveRun(t.Context(), postgres.RunRecord{
+			Run:       assay.Run{Instant: instant, Watermark: instant, Size: 5, Leaves: 1, Hosts: 1, Engine: "1", Packs: map[string][32]byte{"pci": {1}}},
+			StartedAt: instant, Previous: previous, Findings: findings,
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	report, err := ledger.Verify(t.Context(), h.store, cfg)
+	if err != nil || !report.Good() || !worked {
+		t.Errorf("%v, %v, worked: %v", report, err, worked)
+	}
+	h.grow(t)
+	if report := h.verify(t); !report.Good() {
+		t.Errorf("afterwards: %v", report.Problems)
+	}
+}

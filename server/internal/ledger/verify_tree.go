@@ -90,7 +90,7 @@ func (v *verifier) checkpoint(p *postgres.LedgerPage, size int64) {
 	}
 	v.checkpoints++
 	v.lastCheckpoint = size
-	opened, err := evidence.OpenCheckpoint(c.Note, v.cfg.Key)
+	opened, err := v.openCheckpoint(c.Note, size)
 	if err != nil {
 		v.problem("checkpoint", -1, fmt.Sprintf("of size %d: %s", size, err))
 		return

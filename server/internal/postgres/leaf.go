@@ -76,3 +76,16 @@ func copyLeaves(ctx context.Context, tx pgx.Tx, first int64, leaves []evidence.L
 	}
 	return nil
 }
+
+// TreeSize returns how many leaves the signed tree has.
+func (s *Store) TreeSize(ctx context.Context) (size int64, err error) {
+	err = s.db.QueryRow(ctx, `SELECT size FROM ledger_tree`).Scan(&size)
+	return size, translate("reading tree size", err)
+}
+
+// Leaves returns the canonical leaves of [from, to). That one is missing is an
+// error.
+func (s *Store) Leaves(ctx context.Context, from, to int64) ([][]byte, error) {
+	leaves, err := readLeaves(ctx, s.db, from, to)
+	return leaves, translate("reading leaves", err)
+}

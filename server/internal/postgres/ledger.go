@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,8 +35,9 @@ type Grower interface {
 	// Grow adds canonical leaves to a tree, whose stored hashes read returns in
 	// the order asked for.
 	Grow(old Tree, leaves [][]byte, read func(indexes []int64) ([]evidence.Hash, error)) (Growth, error)
-	// Sign returns the signed checkpoint of a tree.
-	Sign(Tree) ([]byte, error)
+	// Sign returns the signed checkpoint of a tree. key is the newest key that the
+	// ledger names (note format), "" where it names none: no other may sign.
+	Sign(tree Tree, key string) ([]byte, error)
 }
 
 // Grown says what GrowTree did.
@@ -99,7 +101,15 @@ func (s *Store) growTree(ctx context.Context, tx pgx.Tx, g Grower, old Tree, to 
 	}
 	// Signed only once the tree has moved under our lock: no one else can sign
 	// another root of this size meanwhile.
-	note, err := g.Sign(growth.Tree)
+	keys, err := readLedgerKeys(ctx, tx)
+	if err != nil {
+		return Tree{}, fmt.Errorf("reading ledger keys: %w", err)
+	}
+	key := ""
+	if len(keys) > 0 {
+		key = keys[len(keys)-1].Key
+	}
+	note, err := g.Sign(growth.Tree, key)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -122,7 +132,7 @@ func readTree(ctx context.Context, tx pgx.Tx) (tree Tree, size int64, err error)
 }
 
 // readLeaves returns the leaves of [from, to), and fails where one is missing.
-func readLeaves(ctx context.Context, tx pgx.Tx, from, to int64) ([][]byte, error) {
+func readLeaves(ctx context.Context, tx manyQuerier, from, to int64) ([][]byte, error) {
 	rows, err := tx.Query(ctx, `SELECT position, data FROM leaf WHERE position >= $1 AND position < $2 ORDER BY position`, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("reading leaves: %w", err)
@@ -197,6 +207,13 @@ type Checkpoint struct {
 	Tree
 	Note     []byte
 	SignedAt time.Time
+}
+
+// Statement is what the note says, as others sign it. The origin is the note's
+// own; who needs to know that it is ours opens the note.
+func (c *Checkpoint) Statement() evidence.Checkpoint {
+	origin, _, _ := strings.Cut(string(c.Note), "\n")
+	return evidence.Checkpoint{Origin: origin, Size: c.Size, Root: c.Root}
 }
 
 // LatestCheckpoint returns the newest checkpoint, or NotFound.

@@ -41,6 +41,11 @@ type LedgerSnapshot struct {
 	// which has HashCount of them.
 	StrayCheckpoints []int64
 	StrayHashes      int64
+	// Keys are the ledger's, oldest first: those whose rows can be read.
+	Keys []LedgerKey
+	// Findings are what the rows of all findings say: read later they would say
+	// more than the leaves below Size.
+	Findings []FindingState
 }
 
 // StreamRow is a stream's row in full.
@@ -82,9 +87,35 @@ func (s *Store) LedgerSnapshot(ctx context.Context, hashCount func(size int64) i
 		if err != nil {
 			return fmt.Errorf("looking for stray rows: %w", err)
 		}
-		return nil
+		if snapshot.Keys, err = legibleKeys(ctx, tx); err != nil {
+			return err
+		}
+		snapshot.Findings, err = readFindingStates(ctx, tx)
+		return err
 	})
 	return snapshot, translate("reading ledger snapshot", err)
+}
+
+// legibleKeys leaves out what cannot be read: its leaf will tell.
+func legibleKeys(ctx context.Context, tx pgx.Tx) ([]LedgerKey, error) {
+	rows, err := tx.Query(ctx, `SELECT position, body FROM leaf_record WHERE kind = $1 ORDER BY position`, int16(evidence.LeafKey))
+	if err != nil {
+		return nil, fmt.Errorf("reading ledger keys: %w", err)
+	}
+	var keys []LedgerKey
+	var position int64
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&position, &body}, func() error {
+		key := LedgerKey{Position: position}
+		if evidence.Decode(body, &key.KeyRecord) == nil {
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading ledger keys: %w", err)
+	}
+	return keys, nil
 }
 
 func readStreams(ctx context.Context, tx pgx.Tx) ([]StreamRow, error) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -54,6 +55,15 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 		err = read(&r)
 		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
 		normal = r
+	case evidence.LeafKey, evidence.LeafEngine:
+		return body, true, nil // their rows keep it as it is
+	case evidence.LeafPack:
+		// Only a framework's has such a row.
+		var r evidence.FrameworkRecord
+		if err := evidence.Decode(body, &r); err != nil || r.Kind != evidence.FrameworkPack {
+			return nil, false, nil
+		}
+		return body, true, nil
 	case evidence.LeafReview:
 		var r assay.Review
 		err = read(&r)
@@ -91,6 +101,15 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 		})
 	}
 	var position int64
+	each(`SELECT position, kind, body FROM leaf_record WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
+		var kind int16
+		var body []byte
+		if err := rows.Scan(&position, &kind, &body); err != nil {
+			return err
+		}
+		p.Records[position] = RecordRow{evidence.LeafKind(kind), body}
+		return nil
+	})
 	each(`SELECT position, user_name, action, subject, detail, recorded_at FROM audit_entry WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
 		var r assay.AuditEntry
 		if err := rows.Scan(&position, &r.User, &r.Action, &r.Subject, &r.Detail, &r.RecordedAt); err != nil {
@@ -149,9 +168,9 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 // FindingState is what a finding's newest leaf must say.
 type FindingState struct {
 	ID assay.FindingID
-	// Facts are what projections say of it, Whole that with how it ended. A person
-	// who closed it says otherwise of the end, in a leaf of their own.
-	Facts, Whole   []byte
+	// Facts is the digest of what projections say of it, Whole of that with how it
+	// ended. A person who closed it says otherwise of the end, in a leaf of their own.
+	Facts, Whole   [sha256.Size]byte
 	ClosedByPerson bool
 }
 
@@ -176,28 +195,40 @@ func findingState(r findingJSON) (s FindingState, err error) {
 	if len(r.Fields) == 0 {
 		r.Fields = map[string]string{}
 	}
-	if s.Whole, err = json.Marshal(r); err != nil {
-		return s, fmt.Errorf("encoding finding: %w", err)
+	if s.Whole, err = digestOf(r); err != nil {
+		return s, err
 	}
 	r.ResolvedAt, r.Cause = nil, ""
-	if s.Facts, err = json.Marshal(r); err != nil {
-		return s, fmt.Errorf("encoding finding: %w", err)
-	}
-	return s, nil
+	s.Facts, err = digestOf(r)
+	return s, err
 }
 
-// FindingStates returns what the rows of all findings say.
-func (s *Store) FindingStates(ctx context.Context) ([]FindingState, error) {
-	findings, err := s.Findings(ctx)
+func digestOf(r findingJSON) (digest [sha256.Size]byte, err error) {
+	text, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		return digest, fmt.Errorf("encoding finding: %w", err)
 	}
-	states := make([]FindingState, len(findings))
-	for i := range findings {
-		if states[i], err = findingState(findingRecord(&findings[i].Finding)); err != nil {
-			return nil, err
+	return sha256.Sum256(text), nil
+}
+
+// readFindingStates returns what the rows of all findings say, about 100 bytes
+// of each.
+func readFindingStates(ctx context.Context, tx pgx.Tx) ([]FindingState, error) {
+	rows, err := tx.Query(ctx, `SELECT `+findingColumns+` FROM finding`)
+	if err != nil {
+		return nil, fmt.Errorf("reading findings: %w", err)
+	}
+	states, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (FindingState, error) {
+		f, err := scanFinding(row)
+		if err != nil {
+			return FindingState{}, err
 		}
-		states[i].ClosedByPerson = findings[i].ClosedBy != ""
+		state, err := findingState(findingRecord(&f.Finding))
+		state.ClosedByPerson = f.ClosedBy != ""
+		return state, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading findings: %w", err)
 	}
 	return states, nil
 }

@@ -88,6 +88,12 @@ const day = 24 * time.Hour
 // with other leaves.
 func (k *keeping) fill() {
 	k.t.Helper()
+	k.fillDays()
+	k.fillSegment()
+}
+
+func (k *keeping) fillDays() {
+	k.t.Helper()
 	file := sha256.Sum256([]byte("Security.evtx"))
 	var live [2]*evidencetest.Chain
 	for i, agent := range k.hosts {
@@ -106,7 +112,6 @@ func (k *keeping) fill() {
 	}
 	k.now = over.Add(time.Hour)
 	k.project()
-	k.fillSegment()
 }
 
 func (k *keeping) process(agent *evidencetest.Agent, n int, file []byte) []*telemetryv1.Event {
@@ -201,7 +206,7 @@ func (k *keeping) fillSegment() {
 	}
 	leaves := make([]evidence.Leaf, postgres.SegmentSize-int(size))
 	for i := range leaves {
-		leaves[i] = evidence.Leaf{Kind: evidence.LeafEngine, Body: []byte("{}")}
+		leaves[i] = evidence.Leaf{Kind: evidence.LeafScope, Body: []byte("{}")}
 	}
 	tx, err := k.pool.Begin(k.t.Context())
 	if err != nil {
@@ -219,7 +224,7 @@ func (k *keeping) fillSegment() {
 
 func (k *keeping) grow() {
 	k.t.Helper()
-	growing := ledger.NewGrowing(ledger.GrowConfig{Store: k.store, Signer: k.authority.LedgerSigner(), Log: slog.New(slog.DiscardHandler)})
+	growing := ledger.NewGrowing(ledger.GrowConfig{Store: k.store, Keys: k.authority, Log: slog.New(slog.DiscardHandler)})
 	if err := growing.RunOnce(k.t.Context()); err != nil {
 		k.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/assay-audit/assay/server/internal/archive"
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -253,5 +254,37 @@ func TestRebuildResumes(t *testing.T) {
 	}
 	if _, err := k.store.CreateRebuild(t.Context(), began, k.now.AddDate(0, 0, 1), k.now, "test"); assay.KindOf(err) != assay.Invalid {
 		t.Errorf("rebuilding a day that goes on: %v", err)
+	}
+}
+
+// TestErasedDuringAVerification: what was erased while a verification went on is
+// excused by a leaf that came after the verification began.
+func TestErasedDuringAVerification(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t)
+	k.fillDays()
+	month := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	k.now = month.AddDate(0, 1, 0).Add(366 * day)
+	if _, err := k.store.RequestErasure(t.Context(), k.hosts[0].HostID, month, k.now.Add(-day), "asked for", "test"); err != nil {
+		t.Fatal(err)
+	}
+	k.project()
+	k.grow()
+	key, err := note.NewVerifier(k.authority.LedgerKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	erased := false
+	report, err := ledger.Verify(t.Context(), k.store, ledger.VerifyConfig{Certificates: k.authority, Key: key, Now: k.clock, Page: 1, Progress: func(int64, int64) {
+		if !erased {
+			erased = true
+			k.job.Once(t.Context())
+		}
+	}})
+	if err != nil || !report.Good() || report.Absent == 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if k.number(`SELECT count(*) FROM erasure WHERE done_at IS NOT NULL`) != 1 {
+		t.Error("nothing was erased")
 	}
 }

@@ -81,6 +81,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_OpenEpoch
 	//	*ConnectRequest_Batch
 	//	*ConnectRequest_CheckpointRequest
+	//	*ConnectRequest_Cosignature
 	Frame         isConnectRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -159,6 +160,15 @@ func (x *ConnectRequest) GetCheckpointRequest() *CheckpointRequest {
 	return nil
 }
 
+func (x *ConnectRequest) GetCosignature() *Cosignature {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectRequest_Cosignature); ok {
+			return x.Cosignature
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Frame interface {
 	isConnectRequest_Frame()
 }
@@ -180,6 +190,11 @@ type ConnectRequest_CheckpointRequest struct {
 	CheckpointRequest *CheckpointRequest `protobuf:"bytes,4,opt,name=checkpoint_request,json=checkpointRequest,proto3,oneof"`
 }
 
+type ConnectRequest_Cosignature struct {
+	// cosignature answers a Checkpoint whose cosign is set.
+	Cosignature *Cosignature `protobuf:"bytes,5,opt,name=cosignature,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_OpenEpoch) isConnectRequest_Frame() {}
@@ -187,6 +202,8 @@ func (*ConnectRequest_OpenEpoch) isConnectRequest_Frame() {}
 func (*ConnectRequest_Batch) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_CheckpointRequest) isConnectRequest_Frame() {}
+
+func (*ConnectRequest_Cosignature) isConnectRequest_Frame() {}
 
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -359,7 +376,10 @@ type Hello struct {
 	// sent_at is the agent's clock: 100 ns ticks since 1970.
 	SentAt int64 `protobuf:"fixed64,3,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
 	// heads are the agent's own newest batches, empty on a fresh spool.
-	Heads         []*Head `protobuf:"bytes,4,rep,name=heads,proto3" json:"heads,omitempty"`
+	Heads []*Head `protobuf:"bytes,4,rep,name=heads,proto3" json:"heads,omitempty"`
+	// checkpoint is the newest signed checkpoint that the agent has verified: a
+	// server whose ledger does not hold it was restored, or lies.
+	Checkpoint    []byte `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -418,6 +438,13 @@ func (x *Hello) GetSentAt() int64 {
 func (x *Hello) GetHeads() []*Head {
 	if x != nil {
 		return x.Heads
+	}
+	return nil
+}
+
+func (x *Hello) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
 	}
 	return nil
 }
@@ -674,8 +701,12 @@ type OpenEpoch struct {
 	BootId         string `protobuf:"bytes,3,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	VmGenerationId string `protobuf:"bytes,4,opt,name=vm_generation_id,json=vmGenerationId,proto3" json:"vm_generation_id,omitempty"`
 	TpmResetCount  uint32 `protobuf:"varint,5,opt,name=tpm_reset_count,json=tpmResetCount,proto3" json:"tpm_reset_count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// lost_from to lost_to are the batches that follow the server's head and that
+	// the agent no longer holds, for the server had acknowledged them. 0: none.
+	LostFrom      uint64 `protobuf:"varint,6,opt,name=lost_from,json=lostFrom,proto3" json:"lost_from,omitempty"`
+	LostTo        uint64 `protobuf:"varint,7,opt,name=lost_to,json=lostTo,proto3" json:"lost_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenEpoch) Reset() {
@@ -739,6 +770,20 @@ func (x *OpenEpoch) GetVmGenerationId() string {
 func (x *OpenEpoch) GetTpmResetCount() uint32 {
 	if x != nil {
 		return x.TpmResetCount
+	}
+	return 0
+}
+
+func (x *OpenEpoch) GetLostFrom() uint64 {
+	if x != nil {
+		return x.LostFrom
+	}
+	return 0
+}
+
+func (x *OpenEpoch) GetLostTo() uint64 {
+	if x != nil {
+		return x.LostTo
 	}
 	return 0
 }
@@ -1068,8 +1113,13 @@ func (x *Forked) GetMessage() string {
 type CheckpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// known_size is the tree size of the newest checkpoint that the agent verified.
-	KnownSize     uint64   `protobuf:"varint,1,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
-	StreamIds     [][]byte `protobuf:"bytes,2,rep,name=stream_ids,json=streamIds,proto3" json:"stream_ids,omitempty"`
+	KnownSize uint64   `protobuf:"varint,1,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
+	StreamIds [][]byte `protobuf:"bytes,2,rep,name=stream_ids,json=streamIds,proto3" json:"stream_ids,omitempty"`
+	// cosign asks for the checkpoint that all agents are offered for a while, so
+	// that many sign the same; otherwise the newest is the answer.
+	Cosign bool `protobuf:"varint,3,opt,name=cosign,proto3" json:"cosign,omitempty"`
+	// known_key is the newest ledger key that the agent trusts (note format).
+	KnownKey      string `protobuf:"bytes,4,opt,name=known_key,json=knownKey,proto3" json:"known_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1118,13 +1168,32 @@ func (x *CheckpointRequest) GetStreamIds() [][]byte {
 	return nil
 }
 
+func (x *CheckpointRequest) GetCosign() bool {
+	if x != nil {
+		return x.Cosign
+	}
+	return false
+}
+
+func (x *CheckpointRequest) GetKnownKey() string {
+	if x != nil {
+		return x.KnownKey
+	}
+	return ""
+}
+
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// note is the signed checkpoint (C2SP tlog-checkpoint).
 	Note []byte `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
 	// consistency proves that known_size is a prefix.
-	Consistency   [][]byte     `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
-	Inclusions    []*Inclusion `protobuf:"bytes,3,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	Consistency [][]byte     `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	Inclusions  []*Inclusion `protobuf:"bytes,3,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	// cosign: the server keeps a cosignature of this checkpoint.
+	Cosign bool `protobuf:"varint,4,opt,name=cosign,proto3" json:"cosign,omitempty"`
+	// key_changes lead from known_key to the key that signed: notes signed by the
+	// key before and the next (proto/evidence: Rotation, Succession).
+	KeyChanges    [][]byte `protobuf:"bytes,5,rep,name=key_changes,json=keyChanges,proto3" json:"key_changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1249,92 @@ func (x *Checkpoint) GetInclusions() []*Inclusion {
 	return nil
 }
 
+func (x *Checkpoint) GetCosign() bool {
+	if x != nil {
+		return x.Cosign
+	}
+	return false
+}
+
+func (x *Checkpoint) GetKeyChanges() [][]byte {
+	if x != nil {
+		return x.KeyChanges
+	}
+	return nil
+}
+
+// Cosignature is the agent's signature of a checkpoint that it verified
+// (proto/evidence: CosignatureHash).
+type Cosignature struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Root  []byte                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
+	// signed_at is the agent's clock in seconds since 1970.
+	SignedAt int64 `protobuf:"fixed64,3,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	// signature is by the device key (ASN.1 ECDSA).
+	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cosignature) Reset() {
+	*x = Cosignature{}
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cosignature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cosignature) ProtoMessage() {}
+
+func (x *Cosignature) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cosignature.ProtoReflect.Descriptor instead.
+func (*Cosignature) Descriptor() ([]byte, []int) {
+	return file_assay_agent_v1_connect_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Cosignature) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Cosignature) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *Cosignature) GetSignedAt() int64 {
+	if x != nil {
+		return x.SignedAt
+	}
+	return 0
+}
+
+func (x *Cosignature) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Inclusion proves that the newest committed batch of a stream is in the tree.
 type Inclusion struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1194,7 +1349,7 @@ type Inclusion struct {
 
 func (x *Inclusion) Reset() {
 	*x = Inclusion{}
-	mi := &file_assay_agent_v1_connect_proto_msgTypes[14]
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1361,7 @@ func (x *Inclusion) String() string {
 func (*Inclusion) ProtoMessage() {}
 
 func (x *Inclusion) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_agent_v1_connect_proto_msgTypes[14]
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1374,7 @@ func (x *Inclusion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inclusion.ProtoReflect.Descriptor instead.
 func (*Inclusion) Descriptor() ([]byte, []int) {
-	return file_assay_agent_v1_connect_proto_rawDescGZIP(), []int{14}
+	return file_assay_agent_v1_connect_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Inclusion) GetStreamId() []byte {
@@ -1260,7 +1415,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_assay_agent_v1_connect_proto_msgTypes[15]
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1427,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_agent_v1_connect_proto_msgTypes[15]
+	mi := &file_assay_agent_v1_connect_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1440,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_assay_agent_v1_connect_proto_rawDescGZIP(), []int{15}
+	return file_assay_agent_v1_connect_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Drain) GetReconnectAfterSeconds() uint32 {
@@ -1306,13 +1461,14 @@ var File_assay_agent_v1_connect_proto protoreflect.FileDescriptor
 
 const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"\n" +
-	"\x1cassay/agent/v1/connect.proto\x12\x0eassay.agent.v1\"\x87\x02\n" +
+	"\x1cassay/agent/v1/connect.proto\x12\x0eassay.agent.v1\"\xc8\x02\n" +
 	"\x0eConnectRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.assay.agent.v1.HelloH\x00R\x05hello\x12:\n" +
 	"\n" +
 	"open_epoch\x18\x02 \x01(\v2\x19.assay.agent.v1.OpenEpochH\x00R\topenEpoch\x12-\n" +
 	"\x05batch\x18\x03 \x01(\v2\x15.assay.agent.v1.BatchH\x00R\x05batch\x12R\n" +
-	"\x12checkpoint_request\x18\x04 \x01(\v2!.assay.agent.v1.CheckpointRequestH\x00R\x11checkpointRequestB\a\n" +
+	"\x12checkpoint_request\x18\x04 \x01(\v2!.assay.agent.v1.CheckpointRequestH\x00R\x11checkpointRequest\x12?\n" +
+	"\vcosignature\x18\x05 \x01(\v2\x1b.assay.agent.v1.CosignatureH\x00R\vcosignatureB\a\n" +
 	"\x05frame\"\x8b\x03\n" +
 	"\x0fConnectResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.assay.agent.v1.WelcomeH\x00R\awelcome\x12@\n" +
@@ -1324,12 +1480,15 @@ const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"checkpoint\x18\x06 \x01(\v2\x1a.assay.agent.v1.CheckpointH\x00R\n" +
 	"checkpoint\x12-\n" +
 	"\x05drain\x18\a \x01(\v2\x15.assay.agent.v1.DrainH\x00R\x05drainB\a\n" +
-	"\x05frame\"\x89\x01\n" +
+	"\x05frame\"\xa9\x01\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12#\n" +
 	"\ragent_version\x18\x02 \x01(\tR\fagentVersion\x12\x17\n" +
 	"\asent_at\x18\x03 \x01(\x10R\x06sentAt\x12*\n" +
-	"\x05heads\x18\x04 \x03(\v2\x14.assay.agent.v1.HeadR\x05heads\"\xba\x01\n" +
+	"\x05heads\x18\x04 \x03(\v2\x14.assay.agent.v1.HeadR\x05heads\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x05 \x01(\fR\n" +
+	"checkpoint\"\xba\x01\n" +
 	"\x04Head\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\fR\bstreamId\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.assay.agent.v1.StreamKindR\x04kind\x12\x14\n" +
@@ -1350,13 +1509,15 @@ const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"\x11max_payload_bytes\x18\x03 \x01(\rR\x0fmaxPayloadBytes\x12\"\n" +
 	"\rmax_raw_bytes\x18\x04 \x01(\rR\vmaxRawBytes\x12\x1d\n" +
 	"\n" +
-	"max_events\x18\x05 \x01(\rR\tmaxEvents\"\xbe\x01\n" +
+	"max_events\x18\x05 \x01(\rR\tmaxEvents\"\xf4\x01\n" +
 	"\tOpenEpoch\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.assay.agent.v1.StreamKindR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x17\n" +
 	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12(\n" +
 	"\x10vm_generation_id\x18\x04 \x01(\tR\x0evmGenerationId\x12&\n" +
-	"\x0ftpm_reset_count\x18\x05 \x01(\rR\rtpmResetCount\"Q\n" +
+	"\x0ftpm_reset_count\x18\x05 \x01(\rR\rtpmResetCount\x12\x1b\n" +
+	"\tlost_from\x18\x06 \x01(\x04R\blostFrom\x12\x17\n" +
+	"\alost_to\x18\a \x01(\x04R\x06lostTo\"Q\n" +
 	"\vEpochOpened\x12(\n" +
 	"\x04head\x18\x01 \x01(\v2\x14.assay.agent.v1.HeadR\x04head\x12\x18\n" +
 	"\aopening\x18\x02 \x01(\fR\aopening\"`\n" +
@@ -1378,19 +1539,29 @@ const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"\x06Forked\x12(\n" +
 	"\x04head\x18\x01 \x01(\v2\x14.assay.agent.v1.HeadR\x04head\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"Q\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x86\x01\n" +
 	"\x11CheckpointRequest\x12\x1d\n" +
 	"\n" +
 	"known_size\x18\x01 \x01(\x04R\tknownSize\x12\x1d\n" +
 	"\n" +
-	"stream_ids\x18\x02 \x03(\fR\tstreamIds\"}\n" +
+	"stream_ids\x18\x02 \x03(\fR\tstreamIds\x12\x16\n" +
+	"\x06cosign\x18\x03 \x01(\bR\x06cosign\x12\x1b\n" +
+	"\tknown_key\x18\x04 \x01(\tR\bknownKey\"\xb6\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\fR\x04note\x12 \n" +
 	"\vconsistency\x18\x02 \x03(\fR\vconsistency\x129\n" +
 	"\n" +
 	"inclusions\x18\x03 \x03(\v2\x19.assay.agent.v1.InclusionR\n" +
-	"inclusions\"n\n" +
+	"inclusions\x12\x16\n" +
+	"\x06cosign\x18\x04 \x01(\bR\x06cosign\x12\x1f\n" +
+	"\vkey_changes\x18\x05 \x03(\fR\n" +
+	"keyChanges\"p\n" +
+	"\vCosignature\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\fR\x04root\x12\x1b\n" +
+	"\tsigned_at\x18\x03 \x01(\x10R\bsignedAt\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"n\n" +
 	"\tInclusion\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\fR\bstreamId\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x12\n" +
@@ -1421,7 +1592,7 @@ func file_assay_agent_v1_connect_proto_rawDescGZIP() []byte {
 }
 
 var file_assay_agent_v1_connect_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_assay_agent_v1_connect_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_assay_agent_v1_connect_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_assay_agent_v1_connect_proto_goTypes = []any{
 	(StreamKind)(0),           // 0: assay.agent.v1.StreamKind
 	(*ConnectRequest)(nil),    // 1: assay.agent.v1.ConnectRequest
@@ -1438,37 +1609,39 @@ var file_assay_agent_v1_connect_proto_goTypes = []any{
 	(*Forked)(nil),            // 12: assay.agent.v1.Forked
 	(*CheckpointRequest)(nil), // 13: assay.agent.v1.CheckpointRequest
 	(*Checkpoint)(nil),        // 14: assay.agent.v1.Checkpoint
-	(*Inclusion)(nil),         // 15: assay.agent.v1.Inclusion
-	(*Drain)(nil),             // 16: assay.agent.v1.Drain
+	(*Cosignature)(nil),       // 15: assay.agent.v1.Cosignature
+	(*Inclusion)(nil),         // 16: assay.agent.v1.Inclusion
+	(*Drain)(nil),             // 17: assay.agent.v1.Drain
 }
 var file_assay_agent_v1_connect_proto_depIdxs = []int32{
 	3,  // 0: assay.agent.v1.ConnectRequest.hello:type_name -> assay.agent.v1.Hello
 	7,  // 1: assay.agent.v1.ConnectRequest.open_epoch:type_name -> assay.agent.v1.OpenEpoch
 	9,  // 2: assay.agent.v1.ConnectRequest.batch:type_name -> assay.agent.v1.Batch
 	13, // 3: assay.agent.v1.ConnectRequest.checkpoint_request:type_name -> assay.agent.v1.CheckpointRequest
-	5,  // 4: assay.agent.v1.ConnectResponse.welcome:type_name -> assay.agent.v1.Welcome
-	8,  // 5: assay.agent.v1.ConnectResponse.epoch_opened:type_name -> assay.agent.v1.EpochOpened
-	10, // 6: assay.agent.v1.ConnectResponse.ack:type_name -> assay.agent.v1.Ack
-	11, // 7: assay.agent.v1.ConnectResponse.resend:type_name -> assay.agent.v1.Resend
-	12, // 8: assay.agent.v1.ConnectResponse.forked:type_name -> assay.agent.v1.Forked
-	14, // 9: assay.agent.v1.ConnectResponse.checkpoint:type_name -> assay.agent.v1.Checkpoint
-	16, // 10: assay.agent.v1.ConnectResponse.drain:type_name -> assay.agent.v1.Drain
-	4,  // 11: assay.agent.v1.Hello.heads:type_name -> assay.agent.v1.Head
-	0,  // 12: assay.agent.v1.Head.kind:type_name -> assay.agent.v1.StreamKind
-	4,  // 13: assay.agent.v1.Welcome.heads:type_name -> assay.agent.v1.Head
-	6,  // 14: assay.agent.v1.Welcome.limits:type_name -> assay.agent.v1.Limits
-	0,  // 15: assay.agent.v1.OpenEpoch.kind:type_name -> assay.agent.v1.StreamKind
-	4,  // 16: assay.agent.v1.EpochOpened.head:type_name -> assay.agent.v1.Head
-	4,  // 17: assay.agent.v1.Resend.head:type_name -> assay.agent.v1.Head
-	4,  // 18: assay.agent.v1.Forked.head:type_name -> assay.agent.v1.Head
-	15, // 19: assay.agent.v1.Checkpoint.inclusions:type_name -> assay.agent.v1.Inclusion
-	1,  // 20: assay.agent.v1.AgentService.Connect:input_type -> assay.agent.v1.ConnectRequest
-	2,  // 21: assay.agent.v1.AgentService.Connect:output_type -> assay.agent.v1.ConnectResponse
-	21, // [21:22] is the sub-list for method output_type
-	20, // [20:21] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	15, // 4: assay.agent.v1.ConnectRequest.cosignature:type_name -> assay.agent.v1.Cosignature
+	5,  // 5: assay.agent.v1.ConnectResponse.welcome:type_name -> assay.agent.v1.Welcome
+	8,  // 6: assay.agent.v1.ConnectResponse.epoch_opened:type_name -> assay.agent.v1.EpochOpened
+	10, // 7: assay.agent.v1.ConnectResponse.ack:type_name -> assay.agent.v1.Ack
+	11, // 8: assay.agent.v1.ConnectResponse.resend:type_name -> assay.agent.v1.Resend
+	12, // 9: assay.agent.v1.ConnectResponse.forked:type_name -> assay.agent.v1.Forked
+	14, // 10: assay.agent.v1.ConnectResponse.checkpoint:type_name -> assay.agent.v1.Checkpoint
+	17, // 11: assay.agent.v1.ConnectResponse.drain:type_name -> assay.agent.v1.Drain
+	4,  // 12: assay.agent.v1.Hello.heads:type_name -> assay.agent.v1.Head
+	0,  // 13: assay.agent.v1.Head.kind:type_name -> assay.agent.v1.StreamKind
+	4,  // 14: assay.agent.v1.Welcome.heads:type_name -> assay.agent.v1.Head
+	6,  // 15: assay.agent.v1.Welcome.limits:type_name -> assay.agent.v1.Limits
+	0,  // 16: assay.agent.v1.OpenEpoch.kind:type_name -> assay.agent.v1.StreamKind
+	4,  // 17: assay.agent.v1.EpochOpened.head:type_name -> assay.agent.v1.Head
+	4,  // 18: assay.agent.v1.Resend.head:type_name -> assay.agent.v1.Head
+	4,  // 19: assay.agent.v1.Forked.head:type_name -> assay.agent.v1.Head
+	16, // 20: assay.agent.v1.Checkpoint.inclusions:type_name -> assay.agent.v1.Inclusion
+	1,  // 21: assay.agent.v1.AgentService.Connect:input_type -> assay.agent.v1.ConnectRequest
+	2,  // 22: assay.agent.v1.AgentService.Connect:output_type -> assay.agent.v1.ConnectResponse
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_assay_agent_v1_connect_proto_init() }
@@ -1481,6 +1654,7 @@ func file_assay_agent_v1_connect_proto_init() {
 		(*ConnectRequest_OpenEpoch)(nil),
 		(*ConnectRequest_Batch)(nil),
 		(*ConnectRequest_CheckpointRequest)(nil),
+		(*ConnectRequest_Cosignature)(nil),
 	}
 	file_assay_agent_v1_connect_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
@@ -1497,7 +1671,7 @@ func file_assay_agent_v1_connect_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_agent_v1_connect_proto_rawDesc), len(file_assay_agent_v1_connect_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -67,7 +67,17 @@ type GetLedgerResponse struct {
 	CheckpointAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=checkpoint_at,json=checkpointAt,proto3" json:"checkpoint_at,omitempty"`
 	LastVerification *Verification          `protobuf:"bytes,5,opt,name=last_verification,json=lastVerification,proto3" json:"last_verification,omitempty"`
 	// witnessed is false until an outside witness cosigns.
-	Witnessed     bool `protobuf:"varint,6,opt,name=witnessed,proto3" json:"witnessed,omitempty"`
+	Witnessed bool `protobuf:"varint,6,opt,name=witnessed,proto3" json:"witnessed,omitempty"`
+	// witnesses are those configured and those that ever cosigned.
+	Witnesses []*Witness `protobuf:"bytes,7,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	// hosts may speak; cosigned_hosts of them cosigned within the last hour, half
+	// of those a checkpoint of cosigned_size leaves or more.
+	Hosts         uint64 `protobuf:"varint,8,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	CosignedHosts uint64 `protobuf:"varint,9,opt,name=cosigned_hosts,json=cosignedHosts,proto3" json:"cosigned_hosts,omitempty"`
+	CosignedSize  uint64 `protobuf:"varint,10,opt,name=cosigned_size,json=cosignedSize,proto3" json:"cosigned_size,omitempty"`
+	// keys are those that signed checkpoints, oldest first.
+	Keys          []*LedgerKey `protobuf:"bytes,11,rep,name=keys,proto3" json:"keys,omitempty"`
+	TimeStamps    []*TimeStamp `protobuf:"bytes,12,rep,name=time_stamps,json=timeStamps,proto3" json:"time_stamps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -144,6 +154,531 @@ func (x *GetLedgerResponse) GetWitnessed() bool {
 	return false
 }
 
+func (x *GetLedgerResponse) GetWitnesses() []*Witness {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+func (x *GetLedgerResponse) GetHosts() uint64 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *GetLedgerResponse) GetCosignedHosts() uint64 {
+	if x != nil {
+		return x.CosignedHosts
+	}
+	return 0
+}
+
+func (x *GetLedgerResponse) GetCosignedSize() uint64 {
+	if x != nil {
+		return x.CosignedSize
+	}
+	return 0
+}
+
+func (x *GetLedgerResponse) GetKeys() []*LedgerKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *GetLedgerResponse) GetTimeStamps() []*TimeStamp {
+	if x != nil {
+		return x.TimeStamps
+	}
+	return nil
+}
+
+type Witness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// key is its verifier key in note format.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// url is where it is asked, empty for one that comes by itself.
+	Url string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	// size is the newest checkpoint that it cosigned, 0 for none.
+	Size     uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	SignedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	// configured: the server is told to believe it.
+	Configured    bool `protobuf:"varint,6,opt,name=configured,proto3" json:"configured,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Witness) Reset() {
+	*x = Witness{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Witness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Witness) ProtoMessage() {}
+
+func (x *Witness) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Witness.ProtoReflect.Descriptor instead.
+func (*Witness) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Witness) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Witness) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Witness) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Witness) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Witness) GetSignedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignedAt
+	}
+	return nil
+}
+
+func (x *Witness) GetConfigured() bool {
+	if x != nil {
+		return x.Configured
+	}
+	return false
+}
+
+type LedgerKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// position is that of its leaf.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	Key      string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// rotation is the note by which the key before it says so; empty for the first.
+	Rotation      string `protobuf:"bytes,3,opt,name=rotation,proto3" json:"rotation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerKey) Reset() {
+	*x = LedgerKey{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerKey) ProtoMessage() {}
+
+func (x *LedgerKey) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerKey.ProtoReflect.Descriptor instead.
+func (*LedgerKey) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LedgerKey) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LedgerKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LedgerKey) GetRotation() string {
+	if x != nil {
+		return x.Rotation
+	}
+	return ""
+}
+
+type TimeStamp struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Authority string                 `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	Size      uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	StampedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=stamped_at,json=stampedAt,proto3" json:"stamped_at,omitempty"`
+	// token is DER (RFC 3161), over the checkpoint's three lines.
+	Token         []byte `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeStamp) Reset() {
+	*x = TimeStamp{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeStamp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeStamp) ProtoMessage() {}
+
+func (x *TimeStamp) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeStamp.ProtoReflect.Descriptor instead.
+func (*TimeStamp) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TimeStamp) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *TimeStamp) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TimeStamp) GetStampedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StampedAt
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+type ListCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// before is a size to go on below; 0: from the newest.
+	Before uint64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	// limit is at most 1000; 0: 100.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsRequest) Reset() {
+	*x = ListCheckpointsRequest{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsRequest) ProtoMessage() {}
+
+func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListCheckpointsRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ListCheckpointsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListCheckpointsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoints   []*CheckpointSummary   `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsResponse) Reset() {
+	*x = ListCheckpointsResponse{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsResponse) ProtoMessage() {}
+
+func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListCheckpointsResponse) GetCheckpoints() []*CheckpointSummary {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+type CheckpointSummary struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Size     uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	SignedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	// hosts cosigned this very checkpoint.
+	Hosts         uint64                 `protobuf:"varint,3,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	Witnesses     []string               `protobuf:"bytes,4,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	StampedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=stamped_at,json=stampedAt,proto3" json:"stamped_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointSummary) Reset() {
+	*x = CheckpointSummary{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointSummary) ProtoMessage() {}
+
+func (x *CheckpointSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointSummary.ProtoReflect.Descriptor instead.
+func (*CheckpointSummary) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CheckpointSummary) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CheckpointSummary) GetSignedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignedAt
+	}
+	return nil
+}
+
+func (x *CheckpointSummary) GetHosts() uint64 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *CheckpointSummary) GetWitnesses() []string {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+func (x *CheckpointSummary) GetStampedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StampedAt
+	}
+	return nil
+}
+
+type CosignRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// lines are signature lines of a note.
+	Lines         string `protobuf:"bytes,2,opt,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CosignRequest) Reset() {
+	*x = CosignRequest{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CosignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CosignRequest) ProtoMessage() {}
+
+func (x *CosignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CosignRequest.ProtoReflect.Descriptor instead.
+func (*CosignRequest) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CosignRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CosignRequest) GetLines() string {
+	if x != nil {
+		return x.Lines
+	}
+	return ""
+}
+
+type CosignResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CosignResponse) Reset() {
+	*x = CosignResponse{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CosignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CosignResponse) ProtoMessage() {}
+
+func (x *CosignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CosignResponse.ProtoReflect.Descriptor instead.
+func (*CosignResponse) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{9}
+}
+
 type VerifyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// from_start verifies everything; otherwise a verification that was cut short
@@ -155,7 +690,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -167,7 +702,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -180,7 +715,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{2}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VerifyRequest) GetFromStart() bool {
@@ -202,7 +737,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +749,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +762,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VerifyResponse) GetChecked() uint64 {
@@ -268,7 +803,7 @@ type Verification struct {
 
 func (x *Verification) Reset() {
 	*x = Verification{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +815,7 @@ func (x *Verification) String() string {
 func (*Verification) ProtoMessage() {}
 
 func (x *Verification) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +828,7 @@ func (x *Verification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verification.ProtoReflect.Descriptor instead.
 func (*Verification) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Verification) GetStartedAt() *timestamppb.Timestamp {
@@ -357,7 +892,7 @@ var File_assay_console_v1_ledger_proto protoreflect.FileDescriptor
 const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"\x1dassay/console/v1/ledger.proto\x12\x10assay.console.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetLedgerRequest\"\x9c\x02\n" +
+	"\x10GetLedgerRequest\"\xa6\x04\n" +
 	"\x11GetLedgerResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x1e\n" +
 	"\n" +
@@ -366,7 +901,50 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\x0fcheckpoint_size\x18\x03 \x01(\x04R\x0echeckpointSize\x12?\n" +
 	"\rcheckpoint_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcheckpointAt\x12K\n" +
 	"\x11last_verification\x18\x05 \x01(\v2\x1e.assay.console.v1.VerificationR\x10lastVerification\x12\x1c\n" +
-	"\twitnessed\x18\x06 \x01(\bR\twitnessed\".\n" +
+	"\twitnessed\x18\x06 \x01(\bR\twitnessed\x127\n" +
+	"\twitnesses\x18\a \x03(\v2\x19.assay.console.v1.WitnessR\twitnesses\x12\x14\n" +
+	"\x05hosts\x18\b \x01(\x04R\x05hosts\x12%\n" +
+	"\x0ecosigned_hosts\x18\t \x01(\x04R\rcosignedHosts\x12#\n" +
+	"\rcosigned_size\x18\n" +
+	" \x01(\x04R\fcosignedSize\x12/\n" +
+	"\x04keys\x18\v \x03(\v2\x1b.assay.console.v1.LedgerKeyR\x04keys\x12<\n" +
+	"\vtime_stamps\x18\f \x03(\v2\x1b.assay.console.v1.TimeStampR\n" +
+	"timeStamps\"\xae\x01\n" +
+	"\aWitness\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\x127\n" +
+	"\tsigned_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x1e\n" +
+	"\n" +
+	"configured\x18\x06 \x01(\bR\n" +
+	"configured\"U\n" +
+	"\tLedgerKey\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1a\n" +
+	"\brotation\x18\x03 \x01(\tR\brotation\"\x8e\x01\n" +
+	"\tTimeStamp\x12\x1c\n" +
+	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x129\n" +
+	"\n" +
+	"stamped_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstampedAt\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\fR\x05token\"F\n" +
+	"\x16ListCheckpointsRequest\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"`\n" +
+	"\x17ListCheckpointsResponse\x12E\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2#.assay.console.v1.CheckpointSummaryR\vcheckpoints\"\xcf\x01\n" +
+	"\x11CheckpointSummary\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x127\n" +
+	"\tsigned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x14\n" +
+	"\x05hosts\x18\x03 \x01(\x04R\x05hosts\x12\x1c\n" +
+	"\twitnesses\x18\x04 \x03(\tR\twitnesses\x129\n" +
+	"\n" +
+	"stamped_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstampedAt\"9\n" +
+	"\rCosignRequest\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05lines\x18\x02 \x01(\tR\x05lines\"\x10\n" +
+	"\x0eCosignResponse\".\n" +
 	"\rVerifyRequest\x12\x1d\n" +
 	"\n" +
 	"from_start\x18\x01 \x01(\bR\tfromStart\"v\n" +
@@ -384,10 +962,12 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\bproblems\x18\x05 \x03(\tR\bproblems\x12\x18\n" +
 	"\abatches\x18\x06 \x01(\x04R\abatches\x12\x16\n" +
 	"\x06events\x18\a \x01(\x04R\x06events\x12\x16\n" +
-	"\x06absent\x18\b \x01(\x04R\x06absent2\xb4\x01\n" +
+	"\x06absent\x18\b \x01(\x04R\x06absent2\xe9\x02\n" +
 	"\rLedgerService\x12T\n" +
 	"\tGetLedger\x12\".assay.console.v1.GetLedgerRequest\x1a#.assay.console.v1.GetLedgerResponse\x12M\n" +
-	"\x06Verify\x12\x1f.assay.console.v1.VerifyRequest\x1a .assay.console.v1.VerifyResponse0\x01B?Z=github.com/assay-audit/assay/proto/assay/console/v1;consolev1b\x06proto3"
+	"\x06Verify\x12\x1f.assay.console.v1.VerifyRequest\x1a .assay.console.v1.VerifyResponse0\x01\x12f\n" +
+	"\x0fListCheckpoints\x12(.assay.console.v1.ListCheckpointsRequest\x1a).assay.console.v1.ListCheckpointsResponse\x12K\n" +
+	"\x06Cosign\x12\x1f.assay.console.v1.CosignRequest\x1a .assay.console.v1.CosignResponseB?Z=github.com/assay-audit/assay/proto/assay/console/v1;consolev1b\x06proto3"
 
 var (
 	file_assay_console_v1_ledger_proto_rawDescOnce sync.Once
@@ -401,30 +981,50 @@ func file_assay_console_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_assay_console_v1_ledger_proto_rawDescData
 }
 
-var file_assay_console_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_assay_console_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_assay_console_v1_ledger_proto_goTypes = []any{
-	(*GetLedgerRequest)(nil),      // 0: assay.console.v1.GetLedgerRequest
-	(*GetLedgerResponse)(nil),     // 1: assay.console.v1.GetLedgerResponse
-	(*VerifyRequest)(nil),         // 2: assay.console.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 3: assay.console.v1.VerifyResponse
-	(*Verification)(nil),          // 4: assay.console.v1.Verification
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*GetLedgerRequest)(nil),        // 0: assay.console.v1.GetLedgerRequest
+	(*GetLedgerResponse)(nil),       // 1: assay.console.v1.GetLedgerResponse
+	(*Witness)(nil),                 // 2: assay.console.v1.Witness
+	(*LedgerKey)(nil),               // 3: assay.console.v1.LedgerKey
+	(*TimeStamp)(nil),               // 4: assay.console.v1.TimeStamp
+	(*ListCheckpointsRequest)(nil),  // 5: assay.console.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 6: assay.console.v1.ListCheckpointsResponse
+	(*CheckpointSummary)(nil),       // 7: assay.console.v1.CheckpointSummary
+	(*CosignRequest)(nil),           // 8: assay.console.v1.CosignRequest
+	(*CosignResponse)(nil),          // 9: assay.console.v1.CosignResponse
+	(*VerifyRequest)(nil),           // 10: assay.console.v1.VerifyRequest
+	(*VerifyResponse)(nil),          // 11: assay.console.v1.VerifyResponse
+	(*Verification)(nil),            // 12: assay.console.v1.Verification
+	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
 }
 var file_assay_console_v1_ledger_proto_depIdxs = []int32{
-	5, // 0: assay.console.v1.GetLedgerResponse.checkpoint_at:type_name -> google.protobuf.Timestamp
-	4, // 1: assay.console.v1.GetLedgerResponse.last_verification:type_name -> assay.console.v1.Verification
-	4, // 2: assay.console.v1.VerifyResponse.report:type_name -> assay.console.v1.Verification
-	5, // 3: assay.console.v1.Verification.started_at:type_name -> google.protobuf.Timestamp
-	5, // 4: assay.console.v1.Verification.finished_at:type_name -> google.protobuf.Timestamp
-	0, // 5: assay.console.v1.LedgerService.GetLedger:input_type -> assay.console.v1.GetLedgerRequest
-	2, // 6: assay.console.v1.LedgerService.Verify:input_type -> assay.console.v1.VerifyRequest
-	1, // 7: assay.console.v1.LedgerService.GetLedger:output_type -> assay.console.v1.GetLedgerResponse
-	3, // 8: assay.console.v1.LedgerService.Verify:output_type -> assay.console.v1.VerifyResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	13, // 0: assay.console.v1.GetLedgerResponse.checkpoint_at:type_name -> google.protobuf.Timestamp
+	12, // 1: assay.console.v1.GetLedgerResponse.last_verification:type_name -> assay.console.v1.Verification
+	2,  // 2: assay.console.v1.GetLedgerResponse.witnesses:type_name -> assay.console.v1.Witness
+	3,  // 3: assay.console.v1.GetLedgerResponse.keys:type_name -> assay.console.v1.LedgerKey
+	4,  // 4: assay.console.v1.GetLedgerResponse.time_stamps:type_name -> assay.console.v1.TimeStamp
+	13, // 5: assay.console.v1.Witness.signed_at:type_name -> google.protobuf.Timestamp
+	13, // 6: assay.console.v1.TimeStamp.stamped_at:type_name -> google.protobuf.Timestamp
+	7,  // 7: assay.console.v1.ListCheckpointsResponse.checkpoints:type_name -> assay.console.v1.CheckpointSummary
+	13, // 8: assay.console.v1.CheckpointSummary.signed_at:type_name -> google.protobuf.Timestamp
+	13, // 9: assay.console.v1.CheckpointSummary.stamped_at:type_name -> google.protobuf.Timestamp
+	12, // 10: assay.console.v1.VerifyResponse.report:type_name -> assay.console.v1.Verification
+	13, // 11: assay.console.v1.Verification.started_at:type_name -> google.protobuf.Timestamp
+	13, // 12: assay.console.v1.Verification.finished_at:type_name -> google.protobuf.Timestamp
+	0,  // 13: assay.console.v1.LedgerService.GetLedger:input_type -> assay.console.v1.GetLedgerRequest
+	10, // 14: assay.console.v1.LedgerService.Verify:input_type -> assay.console.v1.VerifyRequest
+	5,  // 15: assay.console.v1.LedgerService.ListCheckpoints:input_type -> assay.console.v1.ListCheckpointsRequest
+	8,  // 16: assay.console.v1.LedgerService.Cosign:input_type -> assay.console.v1.CosignRequest
+	1,  // 17: assay.console.v1.LedgerService.GetLedger:output_type -> assay.console.v1.GetLedgerResponse
+	11, // 18: assay.console.v1.LedgerService.Verify:output_type -> assay.console.v1.VerifyResponse
+	6,  // 19: assay.console.v1.LedgerService.ListCheckpoints:output_type -> assay.console.v1.ListCheckpointsResponse
+	9,  // 20: assay.console.v1.LedgerService.Cosign:output_type -> assay.console.v1.CosignResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_assay_console_v1_ledger_proto_init() }
@@ -438,7 +1038,7 @@ func file_assay_console_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_console_v1_ledger_proto_rawDesc), len(file_assay_console_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,11 @@ const (
 	LedgerServiceGetLedgerProcedure = "/assay.console.v1.LedgerService/GetLedger"
 	// LedgerServiceVerifyProcedure is the fully-qualified name of the LedgerService's Verify RPC.
 	LedgerServiceVerifyProcedure = "/assay.console.v1.LedgerService/Verify"
+	// LedgerServiceListCheckpointsProcedure is the fully-qualified name of the LedgerService's
+	// ListCheckpoints RPC.
+	LedgerServiceListCheckpointsProcedure = "/assay.console.v1.LedgerService/ListCheckpoints"
+	// LedgerServiceCosignProcedure is the fully-qualified name of the LedgerService's Cosign RPC.
+	LedgerServiceCosignProcedure = "/assay.console.v1.LedgerService/Cosign"
 )
 
 // LedgerServiceClient is a client for the assay.console.v1.LedgerService service.
@@ -45,6 +50,12 @@ type LedgerServiceClient interface {
 	// Verify walks everything and streams its progress; the last message holds
 	// the report. Role admin.
 	Verify(context.Context, *connect.Request[v1.VerifyRequest]) (*connect.ServerStreamForClient[v1.VerifyResponse], error)
+	// ListCheckpoints lists the checkpoints that hosts, witnesses or a
+	// time-stamping authority vouch for, newest first.
+	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
+	// Cosign brings the cosignature of a witness that the server is told to
+	// believe and that does not wait to be asked.
+	Cosign(context.Context, *connect.Request[v1.CosignRequest]) (*connect.Response[v1.CosignResponse], error)
 }
 
 // NewLedgerServiceClient constructs a client for the assay.console.v1.LedgerService service. By
@@ -70,13 +81,27 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("Verify")),
 			connect.WithClientOptions(opts...),
 		),
+		listCheckpoints: connect.NewClient[v1.ListCheckpointsRequest, v1.ListCheckpointsResponse](
+			httpClient,
+			baseURL+LedgerServiceListCheckpointsProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListCheckpoints")),
+			connect.WithClientOptions(opts...),
+		),
+		cosign: connect.NewClient[v1.CosignRequest, v1.CosignResponse](
+			httpClient,
+			baseURL+LedgerServiceCosignProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Cosign")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
-	getLedger *connect.Client[v1.GetLedgerRequest, v1.GetLedgerResponse]
-	verify    *connect.Client[v1.VerifyRequest, v1.VerifyResponse]
+	getLedger       *connect.Client[v1.GetLedgerRequest, v1.GetLedgerResponse]
+	verify          *connect.Client[v1.VerifyRequest, v1.VerifyResponse]
+	listCheckpoints *connect.Client[v1.ListCheckpointsRequest, v1.ListCheckpointsResponse]
+	cosign          *connect.Client[v1.CosignRequest, v1.CosignResponse]
 }
 
 // GetLedger calls assay.console.v1.LedgerService.GetLedger.
@@ -89,12 +114,28 @@ func (c *ledgerServiceClient) Verify(ctx context.Context, req *connect.Request[v
 	return c.verify.CallServerStream(ctx, req)
 }
 
+// ListCheckpoints calls assay.console.v1.LedgerService.ListCheckpoints.
+func (c *ledgerServiceClient) ListCheckpoints(ctx context.Context, req *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error) {
+	return c.listCheckpoints.CallUnary(ctx, req)
+}
+
+// Cosign calls assay.console.v1.LedgerService.Cosign.
+func (c *ledgerServiceClient) Cosign(ctx context.Context, req *connect.Request[v1.CosignRequest]) (*connect.Response[v1.CosignResponse], error) {
+	return c.cosign.CallUnary(ctx, req)
+}
+
 // LedgerServiceHandler is an implementation of the assay.console.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	GetLedger(context.Context, *connect.Request[v1.GetLedgerRequest]) (*connect.Response[v1.GetLedgerResponse], error)
 	// Verify walks everything and streams its progress; the last message holds
 	// the report. Role admin.
 	Verify(context.Context, *connect.Request[v1.VerifyRequest], *connect.ServerStream[v1.VerifyResponse]) error
+	// ListCheckpoints lists the checkpoints that hosts, witnesses or a
+	// time-stamping authority vouch for, newest first.
+	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
+	// Cosign brings the cosignature of a witness that the server is told to
+	// believe and that does not wait to be asked.
+	Cosign(context.Context, *connect.Request[v1.CosignRequest]) (*connect.Response[v1.CosignResponse], error)
 }
 
 // NewLedgerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -116,12 +157,28 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("Verify")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceListCheckpointsHandler := connect.NewUnaryHandler(
+		LedgerServiceListCheckpointsProcedure,
+		svc.ListCheckpoints,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListCheckpoints")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceCosignHandler := connect.NewUnaryHandler(
+		LedgerServiceCosignProcedure,
+		svc.Cosign,
+		connect.WithSchema(ledgerServiceMethods.ByName("Cosign")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/assay.console.v1.LedgerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LedgerServiceGetLedgerProcedure:
 			ledgerServiceGetLedgerHandler.ServeHTTP(w, r)
 		case LedgerServiceVerifyProcedure:
 			ledgerServiceVerifyHandler.ServeHTTP(w, r)
+		case LedgerServiceListCheckpointsProcedure:
+			ledgerServiceListCheckpointsHandler.ServeHTTP(w, r)
+		case LedgerServiceCosignProcedure:
+			ledgerServiceCosignHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -137,4 +194,12 @@ func (UnimplementedLedgerServiceHandler) GetLedger(context.Context, *connect.Req
 
 func (UnimplementedLedgerServiceHandler) Verify(context.Context, *connect.Request[v1.VerifyRequest], *connect.ServerStream[v1.VerifyResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("assay.console.v1.LedgerService.Verify is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("assay.console.v1.LedgerService.ListCheckpoints is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Cosign(context.Context, *connect.Request[v1.CosignRequest]) (*connect.Response[v1.CosignResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("assay.console.v1.LedgerService.Cosign is not implemented"))
 }

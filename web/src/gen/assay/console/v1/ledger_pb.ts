@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file assay/console/v1/ledger.proto.
  */
 export const file_assay_console_v1_ledger: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0Is8BChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIIiMKDVZlcmlmeVJlcXVlc3QSEgoKZnJvbV9zdGFydBgBIAEoCCJfCg5WZXJpZnlSZXNwb25zZRIPCgdjaGVja2VkGAEgASgEEgwKBHNpemUYAiABKAQSLgoGcmVwb3J0GAMgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24izgEKDFZlcmlmaWNhdGlvbhIuCgpzdGFydGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEc2l6ZRgDIAEoBBIMCgRnb29kGAQgASgIEhAKCHByb2JsZW1zGAUgAygJEg8KB2JhdGNoZXMYBiABKAQSDgoGZXZlbnRzGAcgASgEEg4KBmFic2VudBgIIAEoBDK0AQoNTGVkZ2VyU2VydmljZRJUCglHZXRMZWRnZXISIi5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlcXVlc3QaIy5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlc3BvbnNlEk0KBlZlcmlmeRIfLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVzcG9uc2UwAUI/Wj1naXRodWIuY29tL2Fzc2F5LWF1ZGl0L2Fzc2F5L3Byb3RvL2Fzc2F5L2NvbnNvbGUvdjE7Y29uc29sZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0IpgDChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIEiwKCXdpdG5lc3NlcxgHIAMoCzIZLmFzc2F5LmNvbnNvbGUudjEuV2l0bmVzcxINCgVob3N0cxgIIAEoBBIWCg5jb3NpZ25lZF9ob3N0cxgJIAEoBBIVCg1jb3NpZ25lZF9zaXplGAogASgEEikKBGtleXMYCyADKAsyGy5hc3NheS5jb25zb2xlLnYxLkxlZGdlcktleRIwCgt0aW1lX3N0YW1wcxgMIAMoCzIbLmFzc2F5LmNvbnNvbGUudjEuVGltZVN0YW1wIoIBCgdXaXRuZXNzEgwKBG5hbWUYASABKAkSCwoDa2V5GAIgASgJEgsKA3VybBgDIAEoCRIMCgRzaXplGAQgASgEEi0KCXNpZ25lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY29uZmlndXJlZBgGIAEoCCI8CglMZWRnZXJLZXkSEAoIcG9zaXRpb24YASABKAQSCwoDa2V5GAIgASgJEhAKCHJvdGF0aW9uGAMgASgJImsKCVRpbWVTdGFtcBIRCglhdXRob3JpdHkYASABKAkSDAoEc2l6ZRgCIAEoBBIuCgpzdGFtcGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgV0b2tlbhgEIAEoDCI3ChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0Eg4KBmJlZm9yZRgBIAEoBBINCgVsaW1pdBgCIAEoDSJTChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRI4CgtjaGVja3BvaW50cxgBIAMoCzIjLmFzc2F5LmNvbnNvbGUudjEuQ2hlY2twb2ludFN1bW1hcnkiogEKEUNoZWNrcG9pbnRTdW1tYXJ5EgwKBHNpemUYASABKAQSLQoJc2lnbmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVob3N0cxgDIAEoBBIRCgl3aXRuZXNzZXMYBCADKAkSLgoKc3RhbXBlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLAoNQ29zaWduUmVxdWVzdBIMCgRzaXplGAEgASgEEg0KBWxpbmVzGAIgASgJIhAKDkNvc2lnblJlc3BvbnNlIiMKDVZlcmlmeVJlcXVlc3QSEgoKZnJvbV9zdGFydBgBIAEoCCJfCg5WZXJpZnlSZXNwb25zZRIPCgdjaGVja2VkGAEgASgEEgwKBHNpemUYAiABKAQSLgoGcmVwb3J0GAMgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24izgEKDFZlcmlmaWNhdGlvbhIuCgpzdGFydGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEc2l6ZRgDIAEoBBIMCgRnb29kGAQgASgIEhAKCHByb2JsZW1zGAUgAygJEg8KB2JhdGNoZXMYBiABKAQSDgoGZXZlbnRzGAcgASgEEg4KBmFic2VudBgIIAEoBDLpAgoNTGVkZ2VyU2VydmljZRJUCglHZXRMZWRnZXISIi5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlcXVlc3QaIy5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlc3BvbnNlEk0KBlZlcmlmeRIfLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVzcG9uc2UwARJmCg9MaXN0Q2hlY2twb2ludHMSKC5hc3NheS5jb25zb2xlLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QaKS5hc3NheS5jb25zb2xlLnYxLkxpc3RDaGVja3BvaW50c1Jlc3BvbnNlEksKBkNvc2lnbhIfLmFzc2F5LmNvbnNvbGUudjEuQ29zaWduUmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuQ29zaWduUmVzcG9uc2VCP1o9Z2l0aHViLmNvbS9hc3NheS1hdWRpdC9hc3NheS9wcm90by9hc3NheS9jb25zb2xlL3YxO2NvbnNvbGV2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message assay.console.v1.GetLedgerRequest
@@ -64,6 +64,43 @@ export type GetLedgerResponse = Message<"assay.console.v1.GetLedgerResponse"> & 
    * @generated from field: bool witnessed = 6;
    */
   witnessed: boolean;
+
+  /**
+   * witnesses are those configured and those that ever cosigned.
+   *
+   * @generated from field: repeated assay.console.v1.Witness witnesses = 7;
+   */
+  witnesses: Witness[];
+
+  /**
+   * hosts may speak; cosigned_hosts of them cosigned within the last hour, half
+   * of those a checkpoint of cosigned_size leaves or more.
+   *
+   * @generated from field: uint64 hosts = 8;
+   */
+  hosts: bigint;
+
+  /**
+   * @generated from field: uint64 cosigned_hosts = 9;
+   */
+  cosignedHosts: bigint;
+
+  /**
+   * @generated from field: uint64 cosigned_size = 10;
+   */
+  cosignedSize: bigint;
+
+  /**
+   * keys are those that signed checkpoints, oldest first.
+   *
+   * @generated from field: repeated assay.console.v1.LedgerKey keys = 11;
+   */
+  keys: LedgerKey[];
+
+  /**
+   * @generated from field: repeated assay.console.v1.TimeStamp time_stamps = 12;
+   */
+  timeStamps: TimeStamp[];
 };
 
 /**
@@ -72,6 +109,240 @@ export type GetLedgerResponse = Message<"assay.console.v1.GetLedgerResponse"> & 
  */
 export const GetLedgerResponseSchema: GenMessage<GetLedgerResponse> = /*@__PURE__*/
   messageDesc(file_assay_console_v1_ledger, 1);
+
+/**
+ * @generated from message assay.console.v1.Witness
+ */
+export type Witness = Message<"assay.console.v1.Witness"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * key is its verifier key in note format.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * url is where it is asked, empty for one that comes by itself.
+   *
+   * @generated from field: string url = 3;
+   */
+  url: string;
+
+  /**
+   * size is the newest checkpoint that it cosigned, 0 for none.
+   *
+   * @generated from field: uint64 size = 4;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp signed_at = 5;
+   */
+  signedAt?: Timestamp | undefined;
+
+  /**
+   * configured: the server is told to believe it.
+   *
+   * @generated from field: bool configured = 6;
+   */
+  configured: boolean;
+};
+
+/**
+ * Describes the message assay.console.v1.Witness.
+ * Use `create(WitnessSchema)` to create a new message.
+ */
+export const WitnessSchema: GenMessage<Witness> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 2);
+
+/**
+ * @generated from message assay.console.v1.LedgerKey
+ */
+export type LedgerKey = Message<"assay.console.v1.LedgerKey"> & {
+  /**
+   * position is that of its leaf.
+   *
+   * @generated from field: uint64 position = 1;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * rotation is the note by which the key before it says so; empty for the first.
+   *
+   * @generated from field: string rotation = 3;
+   */
+  rotation: string;
+};
+
+/**
+ * Describes the message assay.console.v1.LedgerKey.
+ * Use `create(LedgerKeySchema)` to create a new message.
+ */
+export const LedgerKeySchema: GenMessage<LedgerKey> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 3);
+
+/**
+ * @generated from message assay.console.v1.TimeStamp
+ */
+export type TimeStamp = Message<"assay.console.v1.TimeStamp"> & {
+  /**
+   * @generated from field: string authority = 1;
+   */
+  authority: string;
+
+  /**
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp stamped_at = 3;
+   */
+  stampedAt?: Timestamp | undefined;
+
+  /**
+   * token is DER (RFC 3161), over the checkpoint's three lines.
+   *
+   * @generated from field: bytes token = 4;
+   */
+  token: Uint8Array;
+};
+
+/**
+ * Describes the message assay.console.v1.TimeStamp.
+ * Use `create(TimeStampSchema)` to create a new message.
+ */
+export const TimeStampSchema: GenMessage<TimeStamp> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 4);
+
+/**
+ * @generated from message assay.console.v1.ListCheckpointsRequest
+ */
+export type ListCheckpointsRequest = Message<"assay.console.v1.ListCheckpointsRequest"> & {
+  /**
+   * before is a size to go on below; 0: from the newest.
+   *
+   * @generated from field: uint64 before = 1;
+   */
+  before: bigint;
+
+  /**
+   * limit is at most 1000; 0: 100.
+   *
+   * @generated from field: uint32 limit = 2;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message assay.console.v1.ListCheckpointsRequest.
+ * Use `create(ListCheckpointsRequestSchema)` to create a new message.
+ */
+export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 5);
+
+/**
+ * @generated from message assay.console.v1.ListCheckpointsResponse
+ */
+export type ListCheckpointsResponse = Message<"assay.console.v1.ListCheckpointsResponse"> & {
+  /**
+   * @generated from field: repeated assay.console.v1.CheckpointSummary checkpoints = 1;
+   */
+  checkpoints: CheckpointSummary[];
+};
+
+/**
+ * Describes the message assay.console.v1.ListCheckpointsResponse.
+ * Use `create(ListCheckpointsResponseSchema)` to create a new message.
+ */
+export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 6);
+
+/**
+ * @generated from message assay.console.v1.CheckpointSummary
+ */
+export type CheckpointSummary = Message<"assay.console.v1.CheckpointSummary"> & {
+  /**
+   * @generated from field: uint64 size = 1;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp signed_at = 2;
+   */
+  signedAt?: Timestamp | undefined;
+
+  /**
+   * hosts cosigned this very checkpoint.
+   *
+   * @generated from field: uint64 hosts = 3;
+   */
+  hosts: bigint;
+
+  /**
+   * @generated from field: repeated string witnesses = 4;
+   */
+  witnesses: string[];
+
+  /**
+   * @generated from field: google.protobuf.Timestamp stamped_at = 5;
+   */
+  stampedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message assay.console.v1.CheckpointSummary.
+ * Use `create(CheckpointSummarySchema)` to create a new message.
+ */
+export const CheckpointSummarySchema: GenMessage<CheckpointSummary> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 7);
+
+/**
+ * @generated from message assay.console.v1.CosignRequest
+ */
+export type CosignRequest = Message<"assay.console.v1.CosignRequest"> & {
+  /**
+   * @generated from field: uint64 size = 1;
+   */
+  size: bigint;
+
+  /**
+   * lines are signature lines of a note.
+   *
+   * @generated from field: string lines = 2;
+   */
+  lines: string;
+};
+
+/**
+ * Describes the message assay.console.v1.CosignRequest.
+ * Use `create(CosignRequestSchema)` to create a new message.
+ */
+export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 8);
+
+/**
+ * @generated from message assay.console.v1.CosignResponse
+ */
+export type CosignResponse = Message<"assay.console.v1.CosignResponse"> & {
+};
+
+/**
+ * Describes the message assay.console.v1.CosignResponse.
+ * Use `create(CosignResponseSchema)` to create a new message.
+ */
+export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 9);
 
 /**
  * @generated from message assay.console.v1.VerifyRequest
@@ -91,7 +362,7 @@ export type VerifyRequest = Message<"assay.console.v1.VerifyRequest"> & {
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 2);
+  messageDesc(file_assay_console_v1_ledger, 10);
 
 /**
  * @generated from message assay.console.v1.VerifyResponse
@@ -120,7 +391,7 @@ export type VerifyResponse = Message<"assay.console.v1.VerifyResponse"> & {
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export const VerifyResponseSchema: GenMessage<VerifyResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 3);
+  messageDesc(file_assay_console_v1_ledger, 11);
 
 /**
  * @generated from message assay.console.v1.Verification
@@ -174,7 +445,7 @@ export type Verification = Message<"assay.console.v1.Verification"> & {
  * Use `create(VerificationSchema)` to create a new message.
  */
 export const VerificationSchema: GenMessage<Verification> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 4);
+  messageDesc(file_assay_console_v1_ledger, 12);
 
 /**
  * LedgerService shows the evidence log and checks it.
@@ -200,6 +471,28 @@ export const LedgerService: GenService<{
     methodKind: "server_streaming";
     input: typeof VerifyRequestSchema;
     output: typeof VerifyResponseSchema;
+  },
+  /**
+   * ListCheckpoints lists the checkpoints that hosts, witnesses or a
+   * time-stamping authority vouch for, newest first.
+   *
+   * @generated from rpc assay.console.v1.LedgerService.ListCheckpoints
+   */
+  listCheckpoints: {
+    methodKind: "unary";
+    input: typeof ListCheckpointsRequestSchema;
+    output: typeof ListCheckpointsResponseSchema;
+  },
+  /**
+   * Cosign brings the cosignature of a witness that the server is told to
+   * believe and that does not wait to be asked.
+   *
+   * @generated from rpc assay.console.v1.LedgerService.Cosign
+   */
+  cosign: {
+    methodKind: "unary";
+    input: typeof CosignRequestSchema;
+    output: typeof CosignResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_assay_console_v1_ledger, 0);

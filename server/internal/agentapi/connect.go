@@ -19,8 +19,6 @@ const (
 	// maxHeads bounds the heads in a Hello and the streams asked for in a
 	// CheckpointRequest: an agent has one stream of each kind.
 	maxHeads = 16
-	// helloTimeout bounds how long a stream may be open without a Hello.
-	helloTimeout = 20 * time.Second
 	// An agent may open so many epochs at once, and one more each minute.
 	epochBurst     = 8
 	epochPerSecond = 1.0 / 60
@@ -211,7 +209,7 @@ func (s *session) handle(frame *agentv1.ConnectRequest) error {
 // hello receives Hello and answers with Welcome.
 func (s *session) hello(stream connectStream) error {
 	// The wait for a first frame is bounded by ending the stream.
-	late := time.AfterFunc(helloTimeout, func() { s.end(assay.Errorf(assay.Invalid, "no Hello came")) })
+	late := time.AfterFunc(s.server.cfg.ArrivalWait, func() { s.end(assay.Errorf(assay.Invalid, "no Hello came")) })
 	frame, err := stream.Recv()
 	late.Stop()
 	receivedAt := s.server.cfg.Now()

@@ -56,6 +56,7 @@ type harness struct {
 	clock     *clock
 	registry  *prometheus.Registry
 	address   string
+	listen    func(net.Listener) net.Listener // nil: as it is
 	stop      context.CancelFunc
 	done      chan error
 }
@@ -99,6 +100,9 @@ func (h *harness) serve(t *testing.T, change ...func(*agentapi.Config)) {
 		t.Fatal(err)
 	}
 	h.address = listener.Addr().String()
+	if h.listen != nil {
+		listener = h.listen(listener)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	h.stop, h.done = stop, done

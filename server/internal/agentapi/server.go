@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/tap"
 
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -58,6 +59,15 @@ type Config struct {
 	RevocationPoll time.Duration
 	// DrainWait bounds an orderly end; 0: 10 s.
 	DrainWait time.Duration
+	// ArrivalWait is how long a caller may take to shake hands, and then to send all
+	// of a call's request, or of a stream's Hello; 0: 20 s.
+	ArrivalWait time.Duration
+	// IdleWait is how long a connection may be open without a call or stream; 0:
+	// a minute.
+	IdleWait time.Duration
+	// SilentWait is after how long a peer that sends nothing at all is asked for a
+	// sign of life, which has ArrivalWait to come; 0: 2 minutes.
+	SilentWait time.Duration
 	// AddressBurst is how many enrolments and renewals an address may make at
 	// once; it may make AddressPerMinute more each minute. 0: 60 and 60.
 	AddressBurst, AddressPerMinute int
@@ -101,6 +111,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.Linger = cmp.Or(cfg.Linger, 5*time.Millisecond)
 	cfg.RevocationPoll = cmp.Or(cfg.RevocationPoll, 5*time.Second)
 	cfg.DrainWait = cmp.Or(cfg.DrainWait, 10*time.Second)
+	cfg.ArrivalWait = cmp.Or(cfg.ArrivalWait, 20*time.Second)
+	cfg.IdleWait = cmp.Or(cfg.IdleWait, time.Minute)
+	cfg.SilentWait = cmp.Or(cfg.SilentWait, 2*time.Minute)
 	cfg.AddressBurst = cmp.Or(cfg.AddressBurst, 60)
 	cfg.AddressPerMinute = cmp.Or(cfg.AddressPerMinute, 60)
 	cfg.AgentBurst = cmp.Or(cfg.AgentBurst, 60)
@@ -204,14 +217,25 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.Creds(credentials.NewTLS(s.cfg.Certificate.TLS())),
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
-		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(20*time.Second),
+		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(s.cfg.ArrivalWait), grpc.InTapHandle(s.arrive),
 		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: s.cfg.IdleWait, Time: s.cfg.SilentWait, Timeout: s.cfg.ArrivalWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	)
 	agentv1.RegisterAgentServiceServer(server, s)
 	agentv1.RegisterEnrolmentServiceServer(server, s)
 	return server
+}
+
+// arrive bounds a call that is not a stream as soon as it has a name: gRPC would
+// wait for the rest of its request for ever, whoever it is that sends nothing.
+func (s *Server) arrive(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if call.FullMethodName == agentv1.AgentService_Connect_FullMethodName {
+		return ctx, nil // it lasts; its Hello is waited for where that is received
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ArrivalWait)
+	context.AfterFunc(ctx, cancel) // the call's end is that of the context above
+	return ctx, nil
 }
 
 // arriving has one of the places in which the database may be asked on behalf of a

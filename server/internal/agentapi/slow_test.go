@@ -140,18 +140,18 @@ func message(m proto.Message, each int) (frames [][]byte) {
 
 // slowKinds are what slow clients do once they have a connection. Each returns
 // when it has done all that it ever will.
-var slowKinds = map[string]func(s *slow, more chan<- func()) error{
-	"silent": func(*slow, chan<- func()) error { return nil },
-	"handshakes a byte at a time": func(s *slow, more chan<- func()) error {
-		more <- func() { _, _ = s.shake(&dribble{s.raw, s.ctx}) }
+var slowKinds = map[string]func(s *slow, more func(func())) error{
+	"silent": func(*slow, func(func())) error { return nil },
+	"handshakes a byte at a time": func(s *slow, more func(func())) error {
+		more(func() { _, _ = s.shake(&dribble{s.raw, s.ctx}) })
 		return nil
 	},
-	"silent after the handshake": func(s *slow, _ chan<- func()) error { return s.say() },
-	"begins HTTP/2 a byte at a time": func(s *slow, more chan<- func()) error {
+	"silent after the handshake": func(s *slow, _ func(func())) error { return s.say() },
+	"begins HTTP/2 a byte at a time": func(s *slow, more func(func())) error {
 		return s.sayBytes(more, preface())
 	},
-	"silent without a call": func(s *slow, _ chan<- func()) error { return s.say(preface()) },
-	"answers and never calls": func(s *slow, more chan<- func()) error {
+	"silent without a call": func(s *slow, _ func(func())) error { return s.say(preface()) },
+	"answers and never calls": func(s *slow, more func(func())) error {
 		conn, err := s.shake(s.raw)
 		if err != nil {
 			return err
@@ -159,25 +159,25 @@ var slowKinds = map[string]func(s *slow, more chan<- func()) error{
 		if _, err := conn.Write(preface()); err != nil {
 			return err
 		}
-		more <- func() { answerPings(conn) }
+		more(func() { answerPings(conn) })
 		return nil
 	},
-	"enrols without a request": func(s *slow, _ chan<- func()) error {
+	"enrols without a request": func(s *slow, _ func(func())) error {
 		return s.say(beginCall(agentv1.EnrolmentService_Enrol_FullMethodName))
 	},
-	"enrols a byte at a time": func(s *slow, more chan<- func()) error {
+	"enrols a byte at a time": func(s *slow, more func(func())) error {
 		request := message(&agentv1.EnrolRequest{AgentVersion: string(make([]byte, 4000))}, 1)
 		return s.sayFrames(more, agentv1.EnrolmentService_Enrol_FullMethodName, request)
 	},
-	"connects without a Hello": func(s *slow, _ chan<- func()) error {
+	"connects without a Hello": func(s *slow, _ func(func())) error {
 		return s.say(beginCall(agentv1.AgentService_Connect_FullMethodName))
 	},
-	"says Hello a byte at a time": func(s *slow, more chan<- func()) error {
+	"says Hello a byte at a time": func(s *slow, more func(func())) error {
 		hello := message(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{
 			Format: evidence.Format, AgentVersion: string(make([]byte, 4000))}}}, 1)
 		return s.sayFrames(more, agentv1.AgentService_Connect_FullMethodName, hello)
 	},
-	"reads nothing after Hello": func(s *slow, _ chan<- func()) error {
+	"reads nothing after Hello": func(s *slow, _ func(func())) error {
 		hello := message(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{
 			Format: evidence.Format, AgentVersion: "1"}}}, 1000)
 		return s.say(append([][]byte{beginCall(agentv1.AgentService_Connect_FullMethodName)}, hello...)...)
@@ -217,18 +217,18 @@ func (s *slow) say(parts ...[]byte) error {
 	return nil
 }
 
-// sayBytes shakes hands and leaves it to more to send the rest byte by byte.
-func (s *slow) sayBytes(more chan<- func(), rest []byte) error {
+// sayBytes shakes hands and has more send the rest byte by byte.
+func (s *slow) sayBytes(more func(func()), rest []byte) error {
 	conn, err := s.shake(s.raw)
 	if err != nil {
 		return err
 	}
-	more <- func() { _, _ = (&dribble{conn, s.ctx}).Write(rest) }
+	more(func() { _, _ = (&dribble{conn, s.ctx}).Write(rest) })
 	return nil
 }
 
-// sayFrames begins a call and leaves it to more to send its request frame by frame.
-func (s *slow) sayFrames(more chan<- func(), method string, frames [][]byte) error {
+// sayFrames begins a call and has more send its request frame by frame.
+func (s *slow) sayFrames(more func(func()), method string, frames [][]byte) error {
 	conn, err := s.shake(s.raw)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (s *slow) sayFrames(more chan<- func(), method string, frames [][]byte) err
 	if _, err := conn.Write(beginCall(method)); err != nil {
 		return err
 	}
-	more <- func() {
+	more(func() {
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
 		for _, frame := range frames {
@@ -249,7 +249,7 @@ func (s *slow) sayFrames(more chan<- func(), method string, frames [][]byte) err
 				return
 			}
 		}
-	}
+	})
 	return nil
 }
 
@@ -316,7 +316,6 @@ func (h *harness) crowd(t *testing.T, each int) map[string]string {
 	crowd := map[string]string{}
 	var arriving sync.WaitGroup
 	places := make(chan struct{}, 16) // as many handshakes at a time
-	more := make(chan func(), each*len(slowKinds))
 	for _, kind := range slices.Sorted(maps.Keys(slowKinds)) {
 		shared := h.enrol(t)
 		for range each {
@@ -337,17 +336,13 @@ func (h *harness) crowd(t *testing.T, each int) map[string]string {
 				mu.Lock()
 				crowd[conn.LocalAddr().String()] = kind
 				mu.Unlock()
-				if err := slowKinds[kind](s, more); err != nil {
+				if err := slowKinds[kind](s, lasting.Go); err != nil {
 					t.Errorf("a client that %s: %v", kind, err)
 				}
 			})
 		}
 	}
 	arriving.Wait()
-	close(more)
-	for do := range more {
-		lasting.Go(do)
-	}
 	return crowd
 }
 

@@ -326,10 +326,14 @@ func (d *Delta) queueMarks(batch *pgx.Batch, now time.Time) {
 }
 
 // Touch moves an idle lane's watermark: at that time all below position was
-// projected and there was no more.
+// projected and there was no more. A cursor that is elsewhere, as after a reset, is
+// ErrCursorMoved: the lane is not idle then, whatever it remembers.
 func (s *Store) Touch(ctx context.Context, c Cursor, watermark time.Time) error {
-	_, err := s.db.Exec(ctx, `UPDATE projection_cursor SET watermark = greatest(watermark, $4)
+	tag, err := s.db.Exec(ctx, `UPDATE projection_cursor SET watermark = greatest(watermark, $4)
 		WHERE pass = $1 AND lane = $2 AND position = $3`, c.Pass, c.Lane, int64(c.Position), watermark)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ErrCursorMoved
+	}
 	return translate("moving watermark", err)
 }
 

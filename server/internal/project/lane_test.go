@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,6 +233,63 @@ func TestRebuildGivesTheSameRows(t *testing.T) {
 	}
 	if n := l.count(`SELECT count(*) FROM win_log_activity_events`); n != 120 {
 		t.Errorf("%d rows, want 120", n)
+	}
+}
+
+// TestIdleServerNoticesARebuild resets the passes of a server that has nothing to
+// do: it fills them again though nothing new comes.
+func TestIdleServerNoticesARebuild(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.append(intact, cleared(0, "mallory"), cleared(1, "mallory"))
+	hits, err := NewHits([]Selector{clearSelector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var looks atomic.Int64
+	runner := NewRunner(Config{Store: l.store, Passes: Passes(hits, nil), Logger: slog.New(slog.DiscardHandler), Poll: time.Millisecond,
+		Now: func() time.Time { return noon.Add(time.Hour + time.Duration(looks.Add(1))*time.Second) }})
+	done := make(chan error, 1)
+	go func() { done <- runner.Run(ctx) }()
+	idle := func() {
+		t.Helper()
+		// Once a watermark is of now, the lane has said that it has nothing to do.
+		for since := runner.cfg.Now(); ; {
+			low, err := l.store.Watermark(ctx, PassNames(), Lanes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caught, err := CaughtUp(ctx, l.store, runner.cfg.Passes, l.next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if caught && low.After(since) {
+				return
+			}
+			_, moved := runner.head.get()
+			select {
+			case <-moved:
+			case <-ctx.Done():
+				t.Fatal("a lane that was reset stays where it was")
+			}
+		}
+	}
+	idle()
+	before := l.state()
+	for _, pass := range runner.cfg.Passes {
+		if err := l.store.ResetPass(ctx, pass.Name, pass.Version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle()
+	if after := l.state(); after != before {
+		t.Errorf("rebuilt rows differ:\n%s\nbefore:\n%s", after, before)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

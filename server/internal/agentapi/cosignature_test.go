@@ -27,13 +27,18 @@ func cosign(t *testing.T, agent *evidencetest.Agent, c evidence.Checkpoint, at i
 		Size: uint64(c.Size), Root: c.Root[:], SignedAt: at, Signature: signature}}}
 }
 
-func (h *harness) open(t *testing.T, signed []byte) evidence.Checkpoint {
+func (h *harness) verifier(t *testing.T) note.Verifier {
 	t.Helper()
 	verifier, err := note.NewVerifier(h.authority.LedgerKey())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := evidence.OpenCheckpoint(signed, verifier)
+	return verifier
+}
+
+func (h *harness) open(t *testing.T, signed []byte) evidence.Checkpoint {
+	t.Helper()
+	c, err := evidence.OpenCheckpoint(signed, h.verifier(t))
 	if err != nil {
 		t.Fatal(err)
 	}

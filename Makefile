@@ -13,6 +13,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # What the programs are asked to do, by demo, drill and bench.
 ARGS ?=
+# The drills that are inside of packages; docs/operators.md lists all.
+DRILLS := EveryStep|EveryByte|CutShort|FailedCommit|KilledConnections|HostileClient|SlowClients|BackPressure|FlippedBit|ClocksJump|ClockIsSet|IdleServer
 # Further flags of go test, by test.
 TESTFLAGS ?=
 # The packages that test and bench-go are about.
@@ -64,9 +66,10 @@ demo: ## Show the whole product on this machine; ARGS='--once --json' for script
 	@exec bin/assay-server demo $(ARGS)
 
 .PHONY: drill
-drill: ## Break a running system on purpose and count what was lost
-	@deploy/setup postgres
-	@go test -count=1 -timeout 30m -v ./deploy/e2e $(ARGS)
+drill: ## Break a running system in every way and count what was lost, in full; ARGS='-run Wires'
+	@deploy/setup test
+	@ASSAY_DRILL=full go test -count=1 -timeout 30m -v ./deploy/e2e $(ARGS)
+	@go test -count=1 -timeout 10m -v -run '$(DRILLS)' ./agent/internal/{spool,uplink} ./server/internal/{agentapi,archive,ca,ledger,project,upkeep}
 
 ##@ Code
 
@@ -111,11 +114,11 @@ test-driver: driver ## Test the driver: gates, core, scenarios and planted fault
 	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test
-test: ## Run all Go tests with the race detector on a Postgres of their own
+test: ## Run all Go tests, drills in short, with the race detector on a Postgres of their own
 	@deploy/setup test
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres ./deploy/testreport
-	@with-postgres go test -race -shuffle=on -timeout 15m -json $(TESTFLAGS) $(PKG) | testreport
+	@ASSAY_DRILL=$${ASSAY_DRILL:-short} with-postgres go test -race -shuffle=on -timeout 15m -json $(TESTFLAGS) $(PKG) | testreport
 
 .PHONY: test-web
 test-web: ## Check and test the console, in Chromium too

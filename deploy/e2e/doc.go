@@ -6,8 +6,8 @@
 // A drill needs Postgres and is skipped where none is installed, but in CI.
 // Drills that read recorded logs need ASSAY_TESTDATA.
 //
-//	ASSAY_DRILL=full    the whole of each drill, whatever -short says
-//	ASSAY_DRILL=short   the reduced form; -short does the same
+//	ASSAY_DRILL=full    the whole of each drill, whatever -short says: make drill
+//	ASSAY_DRILL=short   the reduced form; -short does the same: make test
 //	ASSAY_DRILL_RACE=1  programs built with the race detector
 //	ASSAY_DRILL_BIN     folder of programs built before, to drill those; with
 //	                    -count=1, as go test does not see when they change

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -67,8 +68,8 @@ type killing struct {
 }
 
 // round imports a folder. The agent, the server and Postgres are killed once
-// each, a quarter of the folder's records after the other: the agent first, as
-// it reads faster than it is taken from.
+// each, at a random moment of a quarter of the folder's records: the agent first,
+// as it reads faster than it is taken from.
 func (d *killing) round(t *testing.T, folder string, before, records int64) {
 	t.Helper()
 	d.now = d.agent.startImport(t, folder)
@@ -76,7 +77,7 @@ func (d *killing) round(t *testing.T, folder string, before, records int64) {
 		name string
 		kill func(t *testing.T, folder string)
 	}{{"the agent", d.killAgent}, {"the server", d.killServer}, {"Postgres", d.killPostgres}} {
-		at := d.awaitCommitted(t, before+records*int64(i+1)/4)
+		at := d.awaitCommitted(t, before+records*int64(i)/4+1+rand.Int64N(records/4))
 		victim.kill(t, folder)
 		t.Logf("%6.1f s: %s was killed at %d events", time.Since(d.began).Seconds(), victim.name, at)
 	}

@@ -62,9 +62,12 @@ func TestFullDatabase(t *testing.T) {
 	w.server.start(t)
 	w.login(t)
 	a := w.enrol(t, "importer", "enrol", "import")
-	made := generate(t, w.path("logs"), 2, 24_000)
+	made := generate(t, w.path("logs"), 3, 36_000)
+	a.startImport(t, made.folders[2]).result(t, 0) // opens the streams
+	w.awaitProjected(t)
 
-	tables.shrink(t, 1<<20)
+	// What batches take of a page or two, and no more.
+	tables.shrink(t, 64<<10)
 	under := a.startImport(t, made.folders[0])
 	w.server.child.awaitLine(t, w.server.child.stderr, "committing batches failed", promptly)
 	w.server.child.awaitLine(t, w.server.child.stderr, "No space left on device", promptly)
@@ -74,6 +77,7 @@ func TestFullDatabase(t *testing.T) {
 		t.Errorf("with room again %d of %d records were imported", r.New, r.Records)
 	}
 
+	w.awaitProjected(t) // nobody else is to write to the log in a moment
 	log := w.moveLog(t)
 	w.fillLog(t, log)
 	under = a.startImport(t, made.folders[1])
@@ -131,18 +135,17 @@ func (w *world) moveLog(t *testing.T) *smallDisk {
 	return disk
 }
 
-// fillLog leaves half a MiB of the log's last segment, and no room for another.
+// fillLog leaves a MiB of the log's last segment, and no room for another.
 func (w *world) fillLog(t *testing.T, disk *smallDisk) {
 	t.Helper()
-	const segment = 16 << 20
-	for w.number(t, `SELECT count(*) FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_lsn())`) > 0 {
+	const segment, used = 16 << 20, `SELECT (pg_walfile_name_offset(pg_current_wal_insert_lsn())).file_offset`
+	// On to one that has just been begun, and behind which none was made ahead: what
+	// others write meanwhile must not be what fills it.
+	for w.number(t, used) > segment/2 || w.number(t, `SELECT count(*) FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_insert_lsn())`) > 0 {
 		w.number(t, `SELECT count(*) FROM (SELECT pg_switch_wal(), pg_logical_emit_message(false, 'drill', 'on to the next')) AS switched`)
 	}
 	disk.shrink(t, 1<<20)
-	used := w.number(t, `SELECT (pg_walfile_name_offset(pg_current_wal_lsn())).file_offset`)
-	if left := segment - used - 512<<10; left > 0 {
-		w.number(t, `SELECT count(pg_logical_emit_message(false, 'drill', repeat('x', $1)))`, left)
-	}
+	w.number(t, `SELECT count(pg_logical_emit_message(false, 'drill', repeat('x', $1)))`, segment-1<<20-w.number(t, used))
 }
 
 // smallDisk is a disk in memory, whose owner is Postgres'.

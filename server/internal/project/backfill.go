@@ -69,7 +69,7 @@ func (b *Backfill) Run(ctx context.Context) error {
 	for {
 		more, err := b.Once(ctx)
 		if err != nil && ctx.Err() == nil {
-			b.cfg.Logger.ErrorContext(ctx, "backfill failed, will retry", "error", err)
+			b.cfg.Logger.ErrorContext(ctx, "backfill failed, will retry", "error", assay.Cause(err))
 		}
 		if more && err == nil {
 			continue

@@ -89,7 +89,7 @@ func (c *Correlation) Run(ctx context.Context) error {
 		case errors.Is(err, postgres.ErrCursorMoved):
 			c.cfg.Logger.DebugContext(ctx, "another server counts correlations")
 		case err != nil:
-			c.cfg.Logger.ErrorContext(ctx, "counting correlations failed, will retry", "error", err)
+			c.cfg.Logger.ErrorContext(ctx, "counting correlations failed, will retry", "error", assay.Cause(err))
 		case more:
 			continue
 		}

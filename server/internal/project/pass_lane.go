@@ -82,7 +82,7 @@ func (p *passLane) settle(ctx context.Context, err error, known reading) error {
 	case errors.Is(err, postgres.ErrCursorMoved):
 		p.log.InfoContext(ctx, "lane was moved by another projector")
 	default:
-		p.log.ErrorContext(ctx, "projection step failed, will retry", "error", err)
+		p.log.ErrorContext(ctx, "projection step failed, will retry", "error", assay.Cause(err))
 		p.retryAt = known.number + retryReadings
 	}
 	p.memory = nil
@@ -156,7 +156,7 @@ func (p *passLane) blame(ctx context.Context, cause error, read portion) error {
 		return cause
 	}
 	position := read.stored[0].Position
-	p.log.ErrorContext(ctx, "batch goes to quarantine", "position", position, "error", cause)
+	p.log.ErrorContext(ctx, "batch goes to quarantine", "position", position, "error", assay.Cause(cause))
 	step := newStep(NewMemory(), p.cursor, p.rows)
 	step.delta.Quarantined = []postgres.Quarantined{{Position: position, Reason: clean(cause.Error())}}
 	delta, err := step.finish(read.to, read.watermark)

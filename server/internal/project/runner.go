@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
@@ -151,7 +152,7 @@ func (r *Runner) watch(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && !failing:
-			r.cfg.Logger.WarnContext(ctx, "projections wait for the database", "error", err)
+			r.cfg.Logger.WarnContext(ctx, "projections wait for the database", "error", assay.Cause(err))
 		case err == nil:
 			r.head.set(size, at)
 		}

@@ -83,7 +83,7 @@ func (a *Alert) Run(ctx context.Context) error {
 		case errors.Is(err, postgres.ErrCursorMoved):
 			a.cfg.Logger.DebugContext(ctx, "another server makes alerts")
 		case err != nil:
-			a.cfg.Logger.ErrorContext(ctx, "making alerts failed, will retry", "error", err)
+			a.cfg.Logger.ErrorContext(ctx, "making alerts failed, will retry", "error", assay.Cause(err))
 		}
 		select {
 		case <-ctx.Done():

@@ -65,7 +65,7 @@ func (e *Evaluation) Run(ctx context.Context) error {
 			if assay.KindOf(err) == assay.Conflict {
 				e.cfg.Logger.DebugContext(ctx, "another server evaluated")
 			} else {
-				e.cfg.Logger.ErrorContext(ctx, "evaluation failed, will retry", "error", err)
+				e.cfg.Logger.ErrorContext(ctx, "evaluation failed, will retry", "error", assay.Cause(err))
 			}
 		}
 		select {

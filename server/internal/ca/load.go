@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,9 @@ func Load(dir string, now func() time.Time) (*Authority, error) {
 func VaultKey(dir string) ([]byte, error) {
 	path := filepath.Join(dir, vaultKeyFile)
 	text, err := readPrivate(path)
+	if _, folderErr := os.Stat(dir); errors.Is(folderErr, fs.ErrNotExist) {
+		return nil, fmt.Errorf("loading the keys: there is no folder %s (assay-server init makes it)", dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (without it no stored payload can be opened: restore it from the backup of the keys)", err)
 	}

@@ -135,6 +135,19 @@ func parseRotation(signed []byte) (Rotation, error) {
 	return Rotation{Previous: lines[1], Key: lines[2], At: at}, nil
 }
 
+// LostRecord is the JSON body of a LeafLost: batches that the server had
+// acknowledged, that a restored database does not have, and that their agent says
+// it does not hold any more.
+type LostRecord struct {
+	Agent  ID     `json:"agent"`
+	Host   ID     `json:"host"`
+	Stream ID     `json:"stream"`
+	Epoch  uint32 `json:"epoch"`
+	From   uint64 `json:"from"` // number of the first
+	// To is the number of the last, absent where the agent does not know.
+	To uint64 `json:"to,omitempty"`
+}
+
 // EngineRecord is the JSON body of a LeafEngine: what judges from here on. It is
 // recorded when a server starts with another one than the ledger last named.
 type EngineRecord struct {

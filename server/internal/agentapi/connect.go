@@ -311,6 +311,7 @@ func (s *session) openEpoch(req *agentv1.OpenEpoch) error {
 	head, opening, err := s.server.cfg.Store.OpenEpoch(s.ctx, assay.EpochRequest{
 		Agent: s.caller.agent.ID, Kind: streamKind(req.GetKind()), Reason: req.GetReason(),
 		BootID: req.GetBootId(), VMGenerationID: req.GetVmGenerationId(), TPMResetCount: req.GetTpmResetCount(),
+		LostFrom: req.GetLostFrom(), LostTo: req.GetLostTo(),
 	})
 	if err != nil {
 		return err

@@ -82,7 +82,23 @@ func (v *verifier) keyLeaf(position int64, leaf *evidence.Leaf) {
 		case rotation.Key != record.Key:
 			v.problem("key", position, "its rotation names another")
 		}
+	case evidence.KeySucceeded:
+		v.succession(position, record, before)
 	default:
 		v.problem("leaf", position, fmt.Sprintf("%q is nothing that a key does", record.Action))
+	}
+}
+
+// succession verifies that the ledger which ended kept what the one that follows
+// begins with.
+func (v *verifier) succession(position int64, record evidence.KeyRecord, before string) {
+	s, _, err := evidence.OpenSuccession([]byte(record.Succession), before)
+	switch {
+	case err != nil:
+		v.problem("key", position, err.Error())
+	case s.Key != record.Key:
+		v.problem("key", position, "its succession names another")
+	case s.Kept.Size > position:
+		v.problem("key", position, fmt.Sprintf("its succession keeps %d leaves, there were %d", s.Kept.Size, position))
 	}
 }

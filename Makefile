@@ -107,7 +107,7 @@ driver: ## Build the kernel driver, signed for tests: bin/driver/assay.sys
 ##@ Test
 
 .PHONY: test-driver
-test-driver: driver ## Check the driver's gates and play its scenarios under Wine
+test-driver: driver ## Test the driver: gates, core, scenarios and planted faults under Wine
 	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test
@@ -144,6 +144,11 @@ bench-ingest: bench-tools ## Measure the way in from agents to facts beside plai
 .PHONY: bench-streams
 bench-streams: bench-tools ## Measure 10,000 connected agents and a restart of their server; ARGS='--help'
 	@exec bin/tools/assay-bench streams $(ARGS)
+
+.PHONY: bench-driver
+bench-driver: ## Measure what a record costs in the driver's core; ARGS=--quick
+	@deploy/setup driver
+	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver core-bench BENCH='$(ARGS)'
 
 .PHONY: bench-tools
 bench-tools:

@@ -87,23 +87,34 @@ uint32_t core_rings_read(struct core_rings *rings, void *out, uint32_t room);
 
 /* filter.c */
 struct core_prefix {
-    uint32_t group; /* class * 4 + match: prefixes of a group stand together */
+    uint32_t group; /* class * 4 + match */
     uint32_t chars;
-    uint32_t text;   /* index in the table's text */
-    uint32_t parent; /* the longest other prefix that is a prefix of this, or CORE_NONE */
-    uint64_t kinds;  /* its own and those of all its parents */
+    uint32_t text; /* index in the table's text */
+    uint64_t kinds;
+};
+struct core_node { /* of the tree of a group's prefixes */
+    uint16_t text;  /* index in the table's text: the units from its parent to it */
+    uint16_t chars; /* of them */
+    uint16_t depth; /* units from the root */
+    uint16_t child; /* children stand together, in the order of their first unit */
+    uint16_t children;
+    uint64_t kinds; /* of the prefixes that end here */
 };
 #define CORE_NONE 0xFFFFFFFFu
 #define CORE_GROUPS (ASSAY_CLASSES * 4u)
+#define CORE_NODES (2u * ASSAY_FILTERS_ENTRIES + CORE_GROUPS)
 struct core_table {
     uint64_t generation;
     uint64_t kinds;
     uint32_t flags;
     uint32_t prefixes;
-    uint32_t first[CORE_GROUPS + 1u];
+    uint32_t nodes; /* the first CORE_GROUPS are the roots */
     struct core_prefix prefix[ASSAY_FILTERS_ENTRIES];
+    struct core_node node[CORE_NODES];
+    uint16_t unit[CORE_NODES]; /* the first of each node */
     uint16_t text[ASSAY_FILTERS_MOST / 2u];
 };
+_Static_assert(ASSAY_FILTERS_MOST / 2u <= 65536u && CORE_NODES <= 65536u, "places fit 16 bits");
 struct core_filters { /* allocated by the shell, not paged */
     uint32_t active;
     uint32_t setting;

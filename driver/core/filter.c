@@ -1,8 +1,8 @@
 /*
- * Filters: prefixes of a group (class and match), sorted, each with the longest other
- * prefix that it extends. All prefixes of a text lie on one path: from the greatest
- * prefix not above the text, up through its parents. So a look-up is a binary search
- * and a walk as long as prefixes are nested, however many there are.
+ * Filters: the prefixes of a group (class and match) as a tree, each node a run of
+ * units that what is below it shares. A look-up walks down from the group's root,
+ * folds each unit of the text once, and ends at the first prefix of its kind: it
+ * costs what the prefix is long, however many there are.
  *
  * A set is compiled into the table that is not in force and takes its place in one
  * step; a set that is not sane in every part changes nothing. Look-ups take no lock:
@@ -35,26 +35,27 @@ static void Leave(struct core_filters *filters, uint32_t active) {
     __atomic_fetch_sub(&filters->readers[active], 1u, __ATOMIC_SEQ_CST);
 }
 
-/* Compares what follows *same equal units, and leaves in it how many are equal. right is in upper case, as a table's texts are. */
-static int32_t Compare(const uint16_t *left, uint32_t left_chars, const uint16_t *right, uint32_t right_chars, uint32_t *same) {
-    uint32_t chars = left_chars < right_chars ? left_chars : right_chars, i = *same;
-
-    while (i < chars && core_upper(left[i]) == right[i])
-        i++;
-    *same = i;
-    if (i < chars)
-        return core_upper(left[i]) < right[i] ? -1 : 1;
-    return left_chars == right_chars ? 0 : left_chars < right_chars ? -1 : 1;
-}
-
 static const uint16_t *TextOf(const struct core_table *table, const struct core_prefix *prefix) { return table->text + prefix->text; }
 
+/* How many units from `from` on two prefixes share. */
+static uint32_t Shared(const struct core_table *table, const struct core_prefix *left, const struct core_prefix *right, uint32_t from) {
+    const uint16_t *left_text = TextOf(table, left), *right_text = TextOf(table, right);
+    uint32_t chars = left->chars < right->chars ? left->chars : right->chars, i = from;
+
+    while (i < chars && left_text[i] == right_text[i])
+        i++;
+    return i - from;
+}
+
 static core_bool Before(const struct core_table *table, const struct core_prefix *left, const struct core_prefix *right) {
-    uint32_t same = 0;
+    uint32_t same;
 
     if (left->group != right->group)
         return left->group < right->group;
-    return Compare(TextOf(table, left), left->chars, TextOf(table, right), right->chars, &same) < 0;
+    same = Shared(table, left, right, 0);
+    if (same == left->chars || same == right->chars)
+        return left->chars < right->chars;
+    return TextOf(table, left)[same] < TextOf(table, right)[same];
 }
 
 static void Sink(struct core_table *table, uint32_t at, uint32_t count) {
@@ -89,29 +90,55 @@ static void Sort(struct core_table *table) { /* a heap: no recursion, and no ord
     }
 }
 
-static core_bool Extends(const struct core_table *table, const struct core_prefix *longer, const struct core_prefix *shorter) {
-    return longer->group == shorter->group && core_prefix(TextOf(table, longer), longer->chars, TextOf(table, shorter), shorter->chars);
+/* A node for the sorted prefixes first to end, which share `from` units and one more. */
+static void Node(struct core_table *table, uint32_t first, uint32_t end, uint32_t from) {
+    struct core_node *node = &table->node[table->nodes];
+    const struct core_prefix *prefix = &table->prefix[first];
+    uint32_t chars = Shared(table, prefix, &table->prefix[end - 1u], from); /* of sorted ones, first and last differ most */
+
+    node->text = (uint16_t)(prefix->text + from);
+    node->chars = (uint16_t)chars;
+    node->depth = (uint16_t)(from + chars);
+    node->child = (uint16_t)first; /* for now: Branch makes children of the range */
+    node->children = (uint16_t)(end - first);
+    node->kinds = 0;
+    table->unit[table->nodes++] = TextOf(table, prefix)[from];
 }
 
-static void Link(struct core_table *table) {
-    uint32_t i, group = 0;
+/* What ends at the node is its own; the rest is shared out by its next unit, in order. */
+static void Branch(struct core_table *table, struct core_node *node) {
+    uint32_t first = node->child, end = first + node->children, next;
 
-    for (i = 0; i < table->prefixes; i++) {
-        struct core_prefix *prefix = &table->prefix[i];
-        uint32_t parent = i == 0 ? CORE_NONE : i - 1u;
+    for (; first < end && table->prefix[first].chars == node->depth; first++)
+        node->kinds |= table->prefix[first].kinds;
+    node->child = (uint16_t)table->nodes;
+    for (; first < end; first = next) {
+        uint16_t unit = TextOf(table, &table->prefix[first])[node->depth];
 
-        while (parent != CORE_NONE && !Extends(table, prefix, &table->prefix[parent]))
-            parent = table->prefix[parent].parent;
-        prefix->parent = parent;
-#ifndef PLANT_12 /* what a parent excludes is forgotten */
-        if (parent != CORE_NONE)
-            prefix->kinds |= table->prefix[parent].kinds;
-#endif
-        for (; group <= prefix->group; group++)
-            table->first[group] = i;
+        for (next = first + 1u; next < end && TextOf(table, &table->prefix[next])[node->depth] == unit;)
+            next++;
+        Node(table, first, next, node->depth);
     }
-    for (; group <= CORE_GROUPS; group++)
-        table->first[group] = table->prefixes;
+    node->children = (uint16_t)(table->nodes - node->child);
+}
+
+/*
+ * Breadth first, so that the children of a node stand together. Every node but the
+ * roots ends a prefix or parts two of them: there are fewer than twice the prefixes.
+ */
+static void Grow(struct core_table *table) {
+    uint32_t group, i, first = 0;
+
+    memset(table->node, 0, sizeof table->node[0] * CORE_GROUPS);
+    for (group = 0; group < CORE_GROUPS; group++) {
+        table->node[group].child = (uint16_t)first;
+        while (first < table->prefixes && table->prefix[first].group == group)
+            first++;
+        table->node[group].children = (uint16_t)(first - table->node[group].child);
+    }
+    table->nodes = CORE_GROUPS;
+    for (i = 0; i < table->nodes; i++)
+        Branch(table, &table->node[i]);
 }
 
 struct cursor { /* in a blob that is not to be trusted */
@@ -220,7 +247,7 @@ static enum core_result Compile(struct core_table *table, const void *blob, uint
 #endif
     table->flags = head.flags;
     Sort(table);
-    Link(table);
+    Grow(table);
     return CORE_OK;
 }
 
@@ -255,46 +282,80 @@ core_bool core_filters_wants(struct core_filters *filters, uint32_t kind) {
     return wants;
 }
 
-/*
- * The last prefix of the group that is not above the text, or CORE_NONE; *same is how
- * much of the text it shares. What stands between two prefixes shares at least what
- * both share with the text, so each comparison goes on where the others ended.
- */
-static uint32_t Find(const struct core_table *table, uint32_t group, const uint16_t *text, uint32_t chars, uint32_t *same) {
-    uint32_t low = table->first[group], high = table->first[group + 1u], first = low;
-    uint32_t same_low = 0, same_high = 0;
+/* The child that begins with this unit, or CORE_NONE: of those that stand together in order, by halves. */
+static uint32_t Child(const struct core_table *table, const struct core_node *node, uint16_t unit) {
+    uint32_t low = node->child, count = node->children;
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2u, both = same_low < same_high ? same_low : same_high;
-        const struct core_prefix *prefix = &table->prefix[middle];
+    while (count > 1u) {
+        uint32_t half = count / 2u;
 
-        if (Compare(text, chars, TextOf(table, prefix), prefix->chars, &both) >= 0) {
-            low = middle + 1u;
-            same_low = both;
-        } else {
-            high = middle;
-            same_high = both;
-        }
+        low += table->unit[low + half] <= unit ? half : 0;
+        count -= half;
     }
-    *same = same_low;
-    return low == first ? CORE_NONE : low - 1u;
+    return count != 0 && table->unit[low] == unit ? low : CORE_NONE;
+}
+
+#define LANES(unit) ((uint64_t)(unit) * 0x0001000100010001ull)
+
+/* Four units in upper case at once; all are below 0x80, so no lane reaches into the next. */
+static uint64_t Upper4(uint64_t units) {
+    uint64_t from_a = units + LANES(0x80u - 'a'), past_z = units + LANES(0x80u - 'z' - 1u);
+
+    return units - ((from_a & ~past_z & LANES(0x80u)) >> 2);
+}
+
+/* Whether text begins with these units, which are in upper case. text has that many. */
+static core_bool Begins(const uint16_t *text, const uint16_t *upper, uint32_t chars) {
+    uint32_t i = 0;
+
+    for (; chars - i >= 4u; i += 4u) {
+        uint64_t four, wanted;
+
+        memcpy(&four, text + i, sizeof four);
+        memcpy(&wanted, upper + i, sizeof wanted);
+        if ((four & LANES(0xFF80u)) != 0)
+            break;
+        if (Upper4(four) != wanted)
+            return 0;
+    }
+    for (; i < chars; i++)
+        if (core_upper(text[i]) != upper[i])
+            return 0;
+    return 1;
+}
+
+static core_bool Find(const struct core_table *table, uint32_t group, uint32_t kind, const uint16_t *text, uint32_t chars) {
+    const struct core_node *node = &table->node[group];
+    uint32_t at = 0, child;
+
+    for (;;) {
+#ifdef PLANT_12 /* what a shorter prefix excludes is forgotten */
+        if ((node->kinds >> kind & 1u) != 0 && node->children == 0)
+#else
+        if ((node->kinds >> kind & 1u) != 0)
+#endif
+            return 1;
+        if (at == chars)
+            return 0;
+        child = Child(table, node, core_upper(text[at]));
+        if (child == CORE_NONE)
+            return 0;
+        node = &table->node[child];
+        if (node->chars > chars - at || !Begins(text + at, table->text + node->text, node->chars))
+            return 0;
+        at += node->chars;
+    }
 }
 
 core_bool core_filters_match(struct core_filters *filters, uint32_t kind, uint32_t match, const void *text, uint32_t size) {
     const struct core_shape *shape = core_shape_of(kind);
-    const struct core_table *table;
-    core_bool found = 0;
-    uint32_t active, at, same;
+    core_bool found;
+    uint32_t active;
 
     if (shape == NULL || match < ASSAY_MATCH_PATH || match > ASSAY_MATCH_OWN)
         return 0;
     active = Enter(filters);
-    table = &filters->table[active];
-    at = Find(table, shape->class * 4u + match, text, size / 2u, &same);
-    while (at != CORE_NONE && table->prefix[at].chars > same) /* a parent is a prefix of what was compared: its length decides */
-        at = table->prefix[at].parent;
-    if (at != CORE_NONE)
-        found = (table->prefix[at].kinds >> kind & 1u) != 0;
+    found = Find(&filters->table[active], shape->class * 4u + match, kind, text, size / 2u);
     Leave(filters, active);
     return found;
 }

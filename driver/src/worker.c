@@ -113,6 +113,11 @@ NTSTATUS INITIAL WorkerStart(VOID) {
     status = PsCreateSystemThread(&handle, SYNCHRONIZE, NULL, NULL, NULL, Run, NULL);
     if (NT_SUCCESS(status)) {
         status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, NULL, KernelMode, &worker.thread, NULL);
+        if (!NT_SUCCESS(status)) { /* it runs already, and must not outlive what it runs in */
+            InterlockedExchange(&worker.stopping, 1);
+            KeSetEvent(&worker.wake, IO_NO_INCREMENT, FALSE);
+            ZwWaitForSingleObject(handle, FALSE, NULL);
+        }
         ZwClose(handle);
     }
     if (!NT_SUCCESS(status)) {

@@ -1,17 +1,31 @@
 /*
  * One harness for the core's inputs; the first byte says which: a filter set and a
- * look-up, a request, a record to check, a path, or a ring held against a model.
+ * look-up, a request, a record to check, a path, a set held against the plain rule, or
+ * a ring held against a model.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../core/core.h"
+#include "blob.h"
 
 static struct core_filters filters;
 
 static void Must(int held) {
     if (!held)
         abort();
+}
+
+/* The plain rule: any prefix of the group and the kind. */
+static core_bool Plain(const struct core_table *table, uint32_t kind, uint32_t match, const uint16_t *text, uint32_t chars) {
+    for (uint32_t i = 0; i < table->prefixes; i++) {
+        const struct core_prefix *prefix = &table->prefix[i];
+
+        if (prefix->group == core_shape_of(kind)->class * 4u + match && (prefix->kinds >> kind & 1u) != 0 &&
+            core_prefix(text, chars, table->text + prefix->text, prefix->chars))
+            return 1;
+    }
+    return 0;
 }
 
 static void FuzzFilters(const uint8_t *data, uint32_t size) {
@@ -24,6 +38,40 @@ static void FuzzFilters(const uint8_t *data, uint32_t size) {
         Must(core_filters_generation(&filters) == before);
     Must(core_filters_wants(&filters, ASSAY_TAMPER) == 1);
     core_filters_match(&filters, ASSAY_FILE_WRITTEN, ASSAY_MATCH_PATH, data, size);
+}
+
+/* A sane set of the bytes' making, and a look-up of each of its prefixes with something cut, changed or added. */
+static void FuzzTree(const uint8_t *data, uint32_t size) {
+    static const char units[] = "aAbz{[@\\\xE0\xC0\xF7\xFF";
+    static struct blob blob;
+    char text[64];
+
+    BlobStart(&blob, 1, ~0ull);
+    for (uint32_t at = 0; at + 1u < size && at < 1024u;) {
+        uint32_t chars = 1u + data[at] % 20u, k;
+
+        if (at == 0 || (data[at] >> 7 != 0 && ((struct assay_filters *)(void *)blob.bytes)->sections < ASSAY_FILTERS_SECTIONS))
+            BlobSection(&blob, ASSAY_FILE, ASSAY_MATCH_PATH + (data[at] >> 5) % 3u, 1ull << (data[at] & 1u ? ASSAY_FILE_CREATED : ASSAY_FILE_WRITTEN));
+        for (k = 0, at++; k < chars && at < size; k++, at++)
+            text[k] = units[data[at] % (sizeof units - 1u)];
+        text[k] = 0;
+        if (k != 0)
+            BlobEntry(&blob, text);
+    }
+    Must(core_filters_set(&filters, blob.bytes, blob.size) == CORE_OK);
+    for (uint32_t i = 0; i < filters.table[filters.active].prefixes; i++) {
+        const struct core_table *table = &filters.table[filters.active];
+        uint16_t path[64] = {0};
+        uint32_t chars = table->prefix[i].chars;
+
+        memcpy(path, table->text + table->prefix[i].text, chars * 2u);
+        path[i % chars] ^= (uint16_t)((i & 3u) == 3u ? 32u : 0); /* the other case, or another unit */
+        chars += (i & 12u) == 0 ? i % 5u : (i & 12u) == 4u ? (uint32_t)-1 : 0;
+        for (uint32_t kind = ASSAY_FILE_CREATED; kind <= ASSAY_FILE_DELETED; kind++)
+            for (uint32_t match = ASSAY_MATCH_PATH; match <= ASSAY_MATCH_OWN; match++)
+                Must(core_shape_of(kind) == NULL ||
+                     core_filters_match(&filters, kind, match, path, chars * 2u) == Plain(table, kind, match, path, chars));
+    }
 }
 
 /* Operations on a small ring: sizes at its edges, numbers without a hole, and no byte held beyond its size. */
@@ -89,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     Must(copy != NULL);
     if (bytes != 0)
         memcpy(copy, data + 1, size);
-    switch (bytes == 0 ? 0 : data[0] % 5) {
+    switch (bytes == 0 ? 0 : data[0] % 6) {
     case 0:
         FuzzFilters((uint8_t *)copy, size);
         break;
@@ -103,6 +151,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         break;
     case 3:
         Must(core_path_volume((uint16_t *)(void *)copy, size / 2) <= size / 2);
+        break;
+    case 4:
+        FuzzTree((uint8_t *)copy, size);
         break;
     default:
         FuzzRing((uint8_t *)copy, size);

@@ -139,6 +139,61 @@ static void Plain(void) {
     }
 }
 
+/* Long prefixes against the plain rule: units on every side of what folds, four at a time and one at a time, near misses. */
+static void Folded(void) {
+    static const char units[] = "@AZ[`az{09\\\xDF\xE0\xF7\xF6\xFE\xFF\xC0\xDE\x80\x7F";
+    static char prefix[100][40];
+    uint32_t seed = 7, matched = 0;
+
+    BlobStart(&blob, 10, ~0ull);
+    BlobSection(&blob, ASSAY_FILE, ASSAY_MATCH_PATH, CREATED);
+    for (uint32_t n = 0; n < 100; n++) {
+        for (uint32_t k = 0, length = 1 + n % 30; k < length; k++, seed = seed * 1103515245u + 12345u)
+            prefix[n][k] = units[n % 2 == 0 ? (seed >> 16) % 10 : (seed >> 16) % (sizeof units - 1)];
+        BlobEntry(&blob, prefix[n]);
+    }
+    CHECK(core_filters_set(&filters, blob.bytes, blob.size) == CORE_OK);
+    for (uint32_t round = 0; round < 20000; round++, seed = seed * 1103515245u + 12345u) {
+        char path[48] = {0};
+        uint16_t wide[48], other[48];
+        core_bool expected = 0;
+        uint32_t length, at;
+
+        strcpy(path, prefix[(seed >> 16) % 100]);
+        length = (uint32_t)strlen(path);
+        for (uint32_t k = 0; k < length; k++) /* in the other case */
+            if (round % 2 == 0 && path[k] != 'z' + 1)
+                path[k] = (char)(core_upper((uint16_t)(unsigned char)path[k]));
+        at = (seed >> 8) % length;
+        if (round % 3 == 0)
+            path[at] = units[(seed >> 20) % (sizeof units - 1)];
+        if (round % 5 == 0)
+            path[at] = 0;
+        for (uint32_t n = 0; n < 100; n++)
+            expected |= core_prefix(wide, Wide(wide, path), other, Wide(other, prefix[n]));
+        matched += expected;
+        CHECK(Match(ASSAY_FILE_CREATED, ASSAY_MATCH_PATH, path) == expected);
+    }
+    CHECK(matched > 5000 && matched < 19900);
+}
+
+/* As many as there may be, each ending where another goes on: the tree has room for its largest. */
+static void Most(void) {
+    char text[80];
+
+    BlobStart(&blob, 11, ~0ull);
+    BlobSection(&blob, ASSAY_FILE, ASSAY_MATCH_PATH, CREATED);
+    for (uint32_t n = 0; n < ASSAY_FILTERS_ENTRIES; n++) {
+        snprintf(text, sizeof text, "\\%c%c%c%c%c%c%c%c%c%c%c%s", n >> 10 & 1 ? 'x' : 'y', n >> 9 & 1 ? 'x' : 'y', n >> 8 & 1 ? 'x' : 'y',
+                 n >> 7 & 1 ? 'x' : 'y', n >> 6 & 1 ? 'x' : 'y', n >> 5 & 1 ? 'x' : 'y', n >> 4 & 1 ? 'x' : 'y', n >> 3 & 1 ? 'x' : 'y',
+                 n >> 2 & 1 ? 'x' : 'y', n >> 1 & 1 ? 'x' : 'y', n & 1 ? 'x' : 'y', "\\");
+        BlobEntry(&blob, text);
+    }
+    CHECK(core_filters_set(&filters, blob.bytes, blob.size) == CORE_OK);
+    CHECK(filters.table[filters.active].nodes > 2u * ASSAY_FILTERS_ENTRIES - 2u && filters.table[filters.active].nodes <= CORE_NODES);
+    CHECK(Match(ASSAY_FILE_CREATED, ASSAY_MATCH_PATH, "\\XYXYXYXYXYX\\z") && !Match(ASSAY_FILE_CREATED, ASSAY_MATCH_PATH, "\\XYXYXYXYXY\\z"));
+}
+
 static uint32_t stop;
 static void *Look(void *unused) {
     while (__atomic_load_n(&stop, __ATOMIC_SEQ_CST) == 0) /* in both sets, and so at every moment */
@@ -169,5 +224,7 @@ void FilterTests(void) {
     Excludes();
     Hostile();
     Plain();
+    Folded();
+    Most();
     Swapped();
 }

@@ -52,6 +52,9 @@ enum double_op {
     OP_VIOLATION, /* a[0] number; text[0] */
     OP_SECURITY,  /* data: what was set on the device, as ZwSetSecurityObject got it, self-relative */
     OP_FAIL,      /* a[0]: the n-th call of a name from now on, text[0] the name, fails with a[1] */
+    OP_FAILED,    /* text[0]: the name of the call that OP_FAIL or OP_LOAD made fail; empty: none yet */
+    OP_LOAD,      /* the driver anew, in the same process: a[0] the n-th call that may fail does, with a[1]; text[0] its key */
+    OP_UNLOAD,    /* once it allowed that */
     OP_SHUTDOWN,  /* asks the filter manager's unload; a[0] flags; status is what the driver said */
 };
 

@@ -138,7 +138,7 @@ func (s *alertService) CountAlerts(ctx context.Context, req *connect.Request[con
 	res := &consolev1.CountAlertsResponse{Open: uint32(n.Open), Acknowledged: uint32(n.Acknowledged), Closed: uint32(n.Closed),
 		OverdueAcknowledge: uint32(n.OverdueAcknowledge), OverdueClose: uint32(n.OverdueClose), Suppressed: uint64(n.Suppressed)}
 	for level := assay.Critical; level >= assay.Informational; level-- {
-		res.Levels = append(res.Levels, &consolev1.LevelCount{Level: level.String(), Count: uint32(n.Levels[level])})
+		res.Levels = append(res.Levels, &consolev1.LevelCount{Level: level.String(), Count: uint32(n.Levels[level]), Overdue: uint32(n.Overdue[level])})
 	}
 	return connect.NewResponse(res), nil
 }

@@ -132,6 +132,7 @@ type AlertCounts struct {
 	Open, Acknowledged, Closed       int
 	OverdueAcknowledge, OverdueClose int
 	Levels                           [assay.Critical + 1]int // not closed
+	Overdue                          [assay.Critical + 1]int // of Levels, past one clock or both
 	Suppressed                       int64
 }
 
@@ -140,14 +141,14 @@ func (s *Store) CountAlerts(ctx context.Context, q *AlertQuery) (AlertCounts, er
 	var n AlertCounts
 	where, args := q.where()
 	rows, err := s.db.Query(ctx, `SELECT a.state, a.level, count(*), count(*) FILTER (WHERE a.state = 'open' AND a.acknowledge_due < $1),
-		count(*) FILTER (WHERE a.state <> 'closed' AND a.close_due < $1)`+where+` GROUP BY a.state, a.level`, args...)
+		count(*) FILTER (WHERE a.state <> 'closed' AND a.close_due < $1), count(*) FILTER (WHERE `+alertOverdue+`)`+where+` GROUP BY a.state, a.level`, args...)
 	if err != nil {
 		return n, translate("counting alerts", err)
 	}
 	var state string
 	var level int16
-	var count, acknowledge, closing int
-	_, err = pgx.ForEachRow(rows, []any{&state, &level, &count, &acknowledge, &closing}, func() error {
+	var count, acknowledge, closing, overdue int
+	_, err = pgx.ForEachRow(rows, []any{&state, &level, &count, &acknowledge, &closing, &overdue}, func() error {
 		switch assay.AlertState(state) {
 		case assay.AlertOpen:
 			n.Open += count
@@ -158,6 +159,7 @@ func (s *Store) CountAlerts(ctx context.Context, q *AlertQuery) (AlertCounts, er
 			return nil
 		}
 		n.Levels[level] += count
+		n.Overdue[level] += overdue
 		n.OverdueAcknowledge, n.OverdueClose = n.OverdueAcknowledge+acknowledge, n.OverdueClose+closing
 		return nil
 	})

@@ -248,6 +248,20 @@ func TestLowLevelsAreOnlyListed(t *testing.T) {
 
 // TestClocksRunOut: high alerts are due to be acknowledged within an hour and
 // closed within three days.
+// countsOverdue checks that the counts tell so many overdue alerts, each once
+// and all of the level of the one rule there is.
+func (d *desk) countsOverdue(q *postgres.AlertQuery, want int) {
+	d.t.Helper()
+	counts, err := d.store.CountAlerts(d.t.Context(), q)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	levels := [assay.Critical + 1]int{assay.High: want}
+	if counts.Overdue != levels {
+		d.t.Errorf("overdue by level are %v, want %v", counts.Overdue, levels)
+	}
+}
+
 func TestClocksRunOut(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -259,6 +273,7 @@ func TestClocksRunOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		d.countsOverdue(&postgres.AlertQuery{At: d.now}, total)
 		return total
 	}
 	d.now = opened.Add(time.Hour)
@@ -303,6 +318,7 @@ func TestClocksRunOut(t *testing.T) {
 		if err != nil || total != want {
 			t.Errorf("as of %s after the opening %d are overdue (%v), want %d", at, total, err, want)
 		}
+		d.countsOverdue(&postgres.AlertQuery{At: opened.Add(at), AsOf: true}, want)
 	}
 }
 

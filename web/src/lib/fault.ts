@@ -9,7 +9,7 @@ export interface Fault {
 }
 
 const words: Partial<Record<Code, readonly [title: string, advice: string]>> = {
-  [Code.InvalidArgument]: ["The server did not accept this question", "Change the filter or the time and ask again."],
+  [Code.InvalidArgument]: ["The server did not accept this", "Change what it names below and send it again."],
   [Code.FailedPrecondition]: ["This cannot be done now", "Read the reason below, then try again."],
   [Code.OutOfRange]: ["That lies outside what is recorded", "Choose an earlier or a later moment."],
   [Code.NotFound]: ["Not found", "It may have been named wrongly, or it did not exist at the chosen moment."],

@@ -134,6 +134,12 @@ const suppressions = createRoute({
   component: lazyRouteComponent(() => import("../features/suppression/SuppressionsPage"), "SuppressionsPage"),
 });
 
+const reviews = createRoute({
+  getParentRoute: () => app,
+  path: "/reviews",
+  component: lazyRouteComponent(() => import("../features/alert/ReviewsPage"), "ReviewsPage"),
+});
+
 const settings = createRoute({
   getParentRoute: () => app,
   path: "/settings",
@@ -172,7 +178,7 @@ const ledger = createRoute({
 
 const tree = root.addChildren([
   signIn,
-  app.addChildren([index, overview, controlsIndex, controls, requirement, hosts, host, findings, finding, alerts, alert, rules, rule, suppressions, events, agents, ledger, settings, notifications]),
+  app.addChildren([index, overview, controlsIndex, controls, requirement, hosts, host, findings, finding, alerts, alert, rules, rule, suppressions, reviews, events, agents, ledger, settings, notifications]),
 ]);
 
 /** newRouter builds the console's routes over one query client. */

@@ -28,6 +28,7 @@ export type IconName =
   | "rules"
   | "suppressions"
   | "notifications"
+  | "reviews"
   | "events"
   | "agents"
   | "ledger"
@@ -70,6 +71,7 @@ const paths: Readonly<Record<IconName, string>> = {
   rules: "M3 2.500h7.500L13 5v8.500H3zM5.500 6.500h3M5.500 9h5M5.500 11.200h3.500",
   suppressions: "M4 9.200V6.200a4 4 0 0 1 6.500-3.100M12 6.500v2.700l1.400 2.400H6M6.500 13.600a1.600 1.600 0 0 0 3 0M2.500 13.500l11-11",
   notifications: "M14 2.200L2 7l4.500 2.200L14 2.200zM14 2.200L9.500 14l-3-4.800",
+  reviews: "M3 2.500h10v11H3zM5.500 6l1 1 2-2.200M5.500 10.500l1 1 2-2.200M10 6.500h1.200M10 11h1.200",
   events: "M2.500 4h11M2.500 8h7.500M2.500 12h9.500",
   agents: "M8 2.200l5 2v3.600c0 3-2 5-5 6.200-3-1.200-5-3.200-5-6.200V4.200z",
   ledger: "M8 2.200v3.200M4 8.200V7a1.500 1.500 0 0 1 1.500-1.500h5A1.500 1.500 0 0 1 12 7v1.200M2.200 8.500h3.500v3.500H2.200zM10.300 8.500h3.500v3.500h-3.500z",

@@ -95,7 +95,7 @@ export async function shoot(page: Page, name: string): Promise<void> {
 
 /** places finds the addresses of every route from what this server holds. */
 export async function places(page: Page): Promise<Record<string, string>> {
-  const out: Record<string, string> = { overview: "/overview", hosts: "/hosts", findings: "/findings?status=all", alerts: "/alerts?state=all", rules: "/rules", packs: "/rules?tab=packs", refused: "/rules?tab=refused", backfills: "/rules?tab=backfills", suppressions: "/suppressions?state=all", notifications: "/settings/notifications", events: "/events", agents: "/agents", ledger: "/ledger", "not-found": "/no/such/page" };
+  const out: Record<string, string> = { overview: "/overview", hosts: "/hosts", findings: "/findings?status=all", alerts: "/alerts?state=all", rules: "/rules", packs: "/rules?tab=packs", refused: "/rules?tab=refused", backfills: "/rules?tab=backfills", suppressions: "/suppressions?state=all", reviews: "/reviews", notifications: "/settings/notifications", events: "/events", agents: "/agents", ledger: "/ledger", "not-found": "/no/such/page" };
   const first = async (address: string, selector: string): Promise<string | undefined> => {
     await page.goto(address);
     await settled(page);
@@ -117,6 +117,7 @@ export async function places(page: Page): Promise<Record<string, string>> {
   }
   put("finding", await first("/findings?status=all", "main [role=row] a[href^='/findings/']"));
   put("alert", await first("/alerts?state=all", "main [role=row] a[href^='/alerts/']"));
+  put("finding-alert", await first("/alerts?state=all&pack=checks", "main [role=row] a[href^='/alerts/']"));
   put("rule", await first("/rules", "main [role=row] a[href^='/rules/']"));
   put("check-hosts", await first("/overview", "main [role=row] a[href^='/hosts?check=']"));
   put("event", await first("/events", "main [role=row] a[data-event]"));

@@ -173,6 +173,79 @@ describe("an alert", () => {
   });
 });
 
+describe("an alert of a finding", () => {
+  it("shows the finding with its evidence, or that it was taken back", async () => {
+    const { page, context, problems } = await as("viewer");
+    await page.goto("/alerts/5a1e7000-0000-8000-8000-00000000f001");
+    await settled(page);
+    const section = page.locator("section").filter({ has: page.getByRole("heading", { name: "The finding it stands for" }) });
+    await section.getByText("SubjectUserSid").waitFor();
+    await section.locator("a[data-event]").first().waitFor();
+    expect(await section.textContent()).not.toContain("\u202e");
+    expect(await page.getByRole("heading", { name: "Detections" }).count()).toBe(0);
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "finding-alert-fake");
+    await section.getByRole("link", { name: "Open the finding" }).click();
+    await page.waitForURL(/\/findings\/f-/);
+    await page.goto("/alerts/5a1e7000-0000-8000-8000-00000000f002");
+    await settled(page);
+    await page.getByText("It was taken back by what came in later.").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+});
+
+describe("reviews", () => {
+  it("are recorded, with the time that each looks back on", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/reviews");
+    await settled(page);
+    // 48 hours lay between the second and the third.
+    await page.locator("main [data-row]").nth(1).getByText("over 36 hours").waitFor();
+    expect(await page.locator("main").getByText("over 36 hours").count()).toBe(1);
+    await page.getByRole("button", { name: "Record a review" }).click();
+    await page.getByRole("textbox", { name: "What was looked at" }).fill("All alerts of the tills");
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "review");
+    await page.getByRole("dialog").getByRole("button", { name: "Record" }).click();
+    await page.locator("main [data-row]").first().getByText("All alerts of the tills").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it("stand beside the clocks, which an administrator changes with a reason", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/reviews");
+    await settled(page);
+    await page.getByText("nobody has changed them").waitFor();
+    await page.getByRole("button", { name: "Change the clocks" }).click();
+    const dialog = page.getByRole("dialog");
+    const send = dialog.getByRole("button", { name: "Change", exact: true });
+    await dialog.getByRole("textbox", { name: "Reason" }).fill("New rota");
+    await dialog.getByLabel("High: acknowledge within").fill("soon");
+    await dialog.getByText("Write 15m, 8h, 7d or nothing.").waitFor();
+    expect(await send.isDisabled()).toBe(true);
+    await dialog.getByLabel("High: acknowledge within").fill("30m");
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "policy");
+    await send.click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("table", { name: "Clocks of alerts by level" }).getByText("30 minutes").waitFor();
+    await page.getByText("New rota").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it("are read only for who is no administrator", async () => {
+    const { page, context } = await as("viewer");
+    await page.goto("/reviews");
+    await settled(page);
+    await page.getByRole("heading", { name: "Clocks of alerts" }).waitFor();
+    expect(await page.getByRole("button", { name: /Record a review|Change the clocks/ }).count()).toBe(0);
+    await context.close();
+  });
+});
+
 describe("rules", () => {
   it("are disabled with a reason that stays on their page", async () => {
     const { page, context, problems } = await as("admin");
@@ -196,6 +269,40 @@ describe("rules", () => {
     expect(await page.getByRole("progressbar").first().getAttribute("aria-valuenow")).toBe("42");
     await page.getByRole("button", { name: /^Cancel/ }).click();
     await page.getByText("Cancelled").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it("are imported from files, once it was seen what is refused", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/rules?tab=packs");
+    await settled(page);
+    await page.getByRole("button", { name: "Import rules" }).click();
+    const dialog = page.getByRole("dialog");
+    const choose = (...names: string[]) => dialog.getByLabel("Files", { exact: true }).setInputFiles(names.map((name) => ({ name, mimeType: "text/yaml", buffer: Buffer.from("title: own\n") })));
+    await choose("photo.png");
+    await dialog.getByRole("textbox", { name: "Pack" }).fill("own rules");
+    await dialog.getByRole("textbox", { name: "Reason" }).fill("After the incident of May");
+    await dialog.getByRole("button", { name: "Check" }).click();
+    await dialog.getByRole("alert").getByText("None of the chosen files is YAML").waitFor();
+    await choose("good.yml", "bad.yml");
+    await dialog.getByRole("button", { name: "Check" }).click();
+    await dialog.getByRole("alert").getByText("is no name for a pack").waitFor();
+    await dialog.getByRole("textbox", { name: "Pack" }).fill("own");
+    await dialog.getByLabel("Enable").selectOption("all");
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "import");
+    await dialog.getByRole("button", { name: "Check" }).click();
+    const refused = dialog.getByRole("table", { name: "Refused rules of this import" });
+    await refused.getByText("bad.yml:3").waitFor();
+    await refused.getByText("has no condition").waitFor();
+    expect(await dialog.textContent()).not.toContain("\u202e");
+    await dialog.getByText("Nothing was imported yet.").waitFor();
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "import-checked");
+    await dialog.getByRole("button", { name: "Import 1 rule" }).click();
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await page.locator("main [data-row]").filter({ hasText: "sha-4711" }).waitFor();
     expect(problems).toEqual([]);
     await context.close();
   });

@@ -1,8 +1,10 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { AlertService } from "../../src/gen/assay/console/v1/alert_pb";
+import { create } from "@bufbuild/protobuf";
+import { AlertPolicySchema, type AlertPolicy, type AlertService } from "../../src/gen/assay/console/v1/alert_pb";
 import { at, day, hour, page, pick, started, type FakeHost } from "./fleet";
+import { openFindings } from "./finding";
 import { isEnabled, rules, sourceOf, type FakeRule } from "./rule";
 import { treeSize } from "./tree";
 import { fleetOf, mustBeAdmin, userOf } from "./variant";
@@ -32,13 +34,45 @@ interface FakeAlert {
   acknowledgedAt: Date | undefined;
   by: string;
   actions: Action[];
+  finding: string;
 }
 
 const limits: Record<string, readonly [acknowledge: number, close: number] | undefined> = { critical: [hour / 4, day], high: [hour, 3 * day], medium: [8 * hour, 7 * day], low: [day, 30 * day] };
 const alerts = new Map<string, FakeAlert[]>();
 let leaf = BigInt(treeSize);
+let policy: AlertPolicy | undefined;
+const reviews = [20, 44, 92, 116].map((hours, i) => ({ at: at(hours * hour), by: i % 2 === 0 ? "kim" : "admin", note: i === 1 ? "Went through alerts and the firewall\u202e’s log; two tills followed up" : "Alerts and logs of all sites: nothing new", open: 340 + i, overdue: 200 + i, position: BigInt(2700 - 100 * i) }));
 
 function make(hosts: FakeHost[]): FakeAlert[] {
+  return [...ofFindings(hosts), ...ofRules(hosts)];
+}
+
+/** ofFindings are alerts of controls that failed: one stands for its finding, one outlived it. */
+function ofFindings(hosts: FakeHost[]): FakeAlert[] {
+  return openFindings(hosts)
+    .filter((one) => one.check === "av.realtime")
+    .slice(0, 2)
+    .map((one, index) => ({
+      index: 1000 + index,
+      id: `5a1e7000-0000-8000-8000-00000000f00${index + 1}`,
+      rule: { index: 1, id: one.check, title: "Real-time protection was switched off", level: "high", pack: "checks" },
+      host: one.host,
+      level: "high",
+      state: "open",
+      reason: "",
+      duplicateOf: "",
+      assignee: "",
+      age: 50 * 60_000,
+      reopened: 0,
+      closedAt: undefined,
+      acknowledgedAt: undefined,
+      by: "",
+      actions: [{ kind: "open", by: "", at: at(50 * 60_000), note: "", detail: "", position: BigInt(2400 + index) }],
+      finding: index === 0 ? one.id : "",
+    }));
+}
+
+function ofRules(hosts: FakeHost[]): FakeAlert[] {
   return Array.from({ length: hosts.length === 0 ? 0 : 430 }, (_, index) => {
     const rule = rules.filter(isEnabled)[pick(60, "rule", index)] ?? rules[0];
     const host = hosts[index === 0 ? 12 : pick(hosts.length, "host", index)] ?? hosts[0];
@@ -61,6 +95,7 @@ function make(hosts: FakeHost[]): FakeAlert[] {
       closedAt: state === "closed" ? new Date(started.getTime() - age / 3) : undefined,
       acknowledgedAt: state === "open" ? undefined : new Date(started.getTime() - age / 2),
       by: state === "closed" ? "kim" : "",
+      finding: "",
       actions: [
         { kind: "open", by: "", at: openedAt, note: "", detail: "", position: BigInt(1000 + index) },
         ...(state === "open" ? [] : [{ kind: "acknowledge", by: "kim", at: at(age / 2), note: "Looking at it with the till’s\u202e owner", detail: "", position: BigInt(1400 + index) }]),
@@ -139,10 +174,11 @@ function message(of: FakeAlert) {
     reopened: of.reopened,
     acknowledge: clock(of, 0),
     close: clock(of, 1),
-    key: of.rule.index % 2 === 0 ? [{ name: "User", value: "CORP\\j\u202edoe" }] : [],
-    latest: detection(of, 0),
+    key: of.rule.pack !== "checks" && of.rule.index % 2 === 0 ? [{ name: "User", value: "CORP\\j\u202edoe" }] : [],
+    finding: of.finding,
+    ...(of.rule.pack === "checks" ? {} : { latest: detection(of, 0) }),
     duplicateOf: of.duplicateOf,
-    tags: ["attack.execution", "attack.t1059.001"],
+    tags: of.rule.pack === "checks" ? [] : ["attack.execution", "attack.t1059.001"],
     position: of.actions[0]?.position ?? 0n,
   };
 }
@@ -197,7 +233,7 @@ export const alertService: ServiceImpl<typeof AlertService> = {
       closed: all.length - live.length,
       overdueAcknowledge: live.filter((one) => clock(one, 0).state === "overdue").length,
       overdueClose: live.filter((one) => clock(one, 1).state === "overdue").length,
-      levels: [...levels].reverse().map((level) => ({ level, count: live.filter((one) => one.level === level).length })),
+      levels: [...levels].reverse().map((level) => ({ level, count: live.filter((one) => one.level === level).length, overdue: live.filter((one) => one.level === level && isOverdue(one)).length })),
       suppressed: all.length === 0 ? 0n : 812n,
     };
   },
@@ -206,10 +242,9 @@ export const alertService: ServiceImpl<typeof AlertService> = {
     return {
       alert: message(found),
       actions: found.actions,
-      ruleSource: sourceOf(found.rule),
-      ruleDescription: "Looks for a program that is started in a way that people rarely do.",
-      ruleReferences: [`docs/rules/${found.rule.index}`],
-      ruleFalsePositives: ["Software deployment"],
+      ...(found.rule.pack === "checks"
+        ? {}
+        : { ruleSource: sourceOf(found.rule), ruleDescription: "Looks for a program that is started in a way that people rarely do.", ruleReferences: [`docs/rules/${found.rule.index}`], ruleFalsePositives: ["Software deployment"] }),
       related: alertsOf(context)
         .filter((one) => one.host.id === found.host.id && one.id !== found.id && one.state !== "closed")
         .slice(0, 20)
@@ -262,15 +297,22 @@ export const alertService: ServiceImpl<typeof AlertService> = {
   addAlertNote(request, context) {
     return { alert: change(context, [request.id], "note", request.note, "", () => undefined).alerts[0] };
   },
-  recordReview(_, context) {
+  recordReview(request, context) {
     mustBeAdmin(context);
-    return {};
+    if (request.note.trim() === "") throw new ConnectError("say what was looked at and what came of it", Code.InvalidArgument);
+    const review = { at: timestampFromDate(new Date()), by: userOf(context.requestHeader), note: request.note, open: 343, overdue: 210, position: leaf++ };
+    reviews.unshift(review);
+    return { review };
   },
-  listReviews: () => ({ reviews: [] }),
+  listReviews(request, context) {
+    const rows = fleetOf(context).empty ? [] : reviews;
+    const cut = page(rows, request.page);
+    return { reviews: cut.rows, nextPageToken: cut.next, total: rows.length };
+  },
   getAlertPolicy(_, context) {
     fleetOf(context);
     return {
-      policy: {
+      policy: policy ?? {
         clocks: [...levels].reverse().map((level) => {
           const limit = limits[level];
           return limit === undefined ? { level } : { level, acknowledgeWithin: seconds(limit[0]), closeWithin: seconds(limit[1]) };
@@ -280,9 +322,11 @@ export const alertService: ServiceImpl<typeof AlertService> = {
       },
     };
   },
-  changeAlertPolicy(_, context) {
+  changeAlertPolicy(request, context) {
     mustBeAdmin(context);
-    return {};
+    if (request.reason === "") throw new ConnectError("say why the policy changes", Code.InvalidArgument);
+    policy = { ...(request.policy ?? create(AlertPolicySchema)), by: userOf(context.requestHeader), reason: request.reason, changedAt: timestampFromDate(new Date()), position: leaf++ };
+    return { policy };
   },
 };
 

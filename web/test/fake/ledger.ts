@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import type { ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import type { LedgerService } from "../../src/gen/assay/console/v1/ledger_pb";
 import { at, hour } from "./fleet";
 import { checkpoint, treeSize } from "./tree";
@@ -12,6 +12,10 @@ export const ledgerService: ServiceImpl<typeof LedgerService> = {
     const { empty } = fleetOf(context);
     if (empty) return { size: 0n };
     return { size: BigInt(treeSize), checkpoint, checkpointSize: BigInt(treeSize), checkpointAt: at(2_000), lastVerification: report(), witnessed: false };
+  },
+  listCheckpoints: () => ({ checkpoints: [] }),
+  cosign() {
+    throw new ConnectError("only agents cosign", Code.PermissionDenied);
   },
   async *verify(_, context) {
     mustBeAdmin(context);

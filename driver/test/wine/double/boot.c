@@ -12,6 +12,7 @@ static struct {
     ULONG nth; /* 0: off; "*" counts every registering call */
     NTSTATUS status;
     ULONG seen;
+    const char *hit;
 } fail;
 
 DOUBLE_CONTEXT *Context(void) {
@@ -41,6 +42,7 @@ void FailSet(const char *name, ULONG nth, NTSTATUS status) {
     fail.nth = nth;
     fail.status = status;
     fail.seen = 0;
+    fail.hit = NULL;
 }
 
 BOOLEAN Fail(const char *name, NTSTATUS *status) {
@@ -50,9 +52,12 @@ BOOLEAN Fail(const char *name, NTSTATUS *status) {
         return FALSE;
     if (++fail.seen != fail.nth)
         return FALSE;
+    fail.hit = name;
     *status = fail.status;
     return TRUE;
 }
+
+const char *Failed(void) { return fail.hit; }
 
 /* Text of a command, with # replaced by the number of this repetition. room holds DOUBLE_TEXT + 16. */
 void DoubleText(UNICODE_STRING *out, WCHAR *room, const uint16_t *text, ULONG number) {
@@ -87,6 +92,8 @@ static NTSTATUS RunOnce(struct double_command *c, ULONG n) {
         return FlowRun(c, n);
     if (c->op == OP_SHUTDOWN)
         return FileRun(c, n);
+    if (c->op == OP_LOAD || c->op == OP_UNLOAD)
+        return LoadRun(c);
     return STATUS_INVALID_PARAMETER;
 }
 
@@ -101,8 +108,14 @@ NTSTATUS DoubleRun(struct double_command *c) {
         me->pid = c->pid;
         me->tid = c->tid;
         c->a[0] = first + (ULONG64)n * c->step;
+        me->callback = c->op != OP_LOAD && c->op != OP_UNLOAD;
         GateEnter();
         status = RunOnce(c, n);
+        if (me->locks != 0) {
+            Violation("came back with a spin lock held", "callback");
+            me->locks = 0;
+            RaiseTo(PASSIVE_LEVEL);
+        }
         GateLeave();
     }
     c->a[0] = first;
@@ -170,6 +183,12 @@ static NTSTATUS Answer(struct double_command *c) {
     case OP_SECURITY:
         c->bytes = SecurityCopy(c->data, sizeof c->data);
         return STATUS_SUCCESS;
+    case OP_FAILED:
+        text = Failed();
+        for (i = 0; text != NULL && text[i] != 0 && i < DOUBLE_TEXT - 1; i++)
+            c->text[0][i] = (uint8_t)text[i];
+        c->text[0][i] = 0;
+        return STATUS_SUCCESS;
     case OP_FAIL: {
         char name[64];
 
@@ -210,6 +229,7 @@ static NTSTATUS NTAPI Entry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     UNICODE_STRING link = RTL_CONSTANT_STRING(L"\\DosDevices\\AssayDouble");
     NTSTATUS(NTAPI * create)(PDRIVER_OBJECT, ULONG, PUNICODE_STRING, DEVICE_TYPE, ULONG, BOOLEAN, PDEVICE_OBJECT *);
     NTSTATUS(NTAPI * symlink)(PUNICODE_STRING, PUNICODE_STRING);
+    NTSTATUS(NTAPI * unlink)(PUNICODE_STRING);
     PVOID kernel = GetModuleHandleA("ntoskrnl.exe");
     PDEVICE_OBJECT device;
     NTSTATUS status;
@@ -217,6 +237,8 @@ static NTSTATUS NTAPI Entry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     UNREFERENCED_PARAMETER(path);
     create = (PVOID)GetProcAddress(kernel, "IoCreateDevice"); /* Wine's, not the doubled ones below */
     symlink = (PVOID)GetProcAddress(kernel, "IoCreateSymbolicLink");
+    unlink = (PVOID)GetProcAddress(kernel, "IoDeleteSymbolicLink");
+    unlink(&link); /* Wine keeps the one of a process that is gone, and an entry that fails here leaves a device without a driver */
     status = create(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &device);
     if (!NT_SUCCESS(status))
         return status;
@@ -249,6 +271,7 @@ void Boot(void) {
         return;
     Configure();
     VerifyStart();
+    LoadRemember();
     /* Wine frees the double with the driver: it stays, to be asked what was left behind. */
     LoadLibraryA("assaydbl.sys");
     IoCreateDriver(&name, Entry);
@@ -263,6 +286,7 @@ void Leave(void) {
     const char *text = ViolationText(0);
     ULONG i;
 
+    KeptCheck();
     left.pool = (ULONG64)pool_live;
     left.registered = (ULONG64)registered;
     left.contexts = (ULONG64)contexts;

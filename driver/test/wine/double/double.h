@@ -56,6 +56,7 @@ typedef struct {
     ULONG irql;
     ULONG locks; /* spin locks held */
     BOOLEAN worker;
+    BOOLEAN callback; /* runs what the system called it for, and must not wait */
 } DOUBLE_CONTEXT;
 
 DOUBLE_CONTEXT *Context(void);
@@ -71,13 +72,28 @@ void RaiseTo(ULONG irql);                        /* and the driver's paged code 
 void GateEnter(void);                            /* single-threaded while verifying */
 void GateLeave(void);
 BOOLEAN Verifying(void);
-VOID Complete(PIRP irp, CCHAR boost);
+void KeptCheck(void); /* that nothing wrote to freed pool */
 extern volatile LONG violations;
 const char *ViolationText(ULONG n);
+
+/* request.c */
+void RequestsWatch(PDRIVER_OBJECT driver);
+void RequestsEnd(void);
+VOID Complete(PIRP irp, CCHAR boost);
+
+/* load.c */
+void LoadRemember(void);
+void LoadDriver(PDRIVER_OBJECT driver);
+PDRIVER_OBJECT LoadedDriver(void);
+NTSTATUS LoadRun(struct double_command *c);
+
+BOOLEAN ReferenceEnds(PVOID object); /* fallible.c */
+BOOLEAN VolumeDiskEnds(PVOID object); /* volume.c */
 
 /* Registrations: every registering call asks Fail() first, and counts itself in and out. */
 BOOLEAN Fail(const char *name, NTSTATUS *status);
 void FailSet(const char *name, ULONG nth, NTSTATUS status);
+const char *Failed(void); /* the call that FailSet made fail, or NULL */
 extern volatile LONG registered, calls, contexts, running;
 extern volatile LONG pool_live;
 extern volatile LONG64 pool_bytes;

@@ -99,8 +99,11 @@ NTSTATUS NTAPI DoubleProcessExitStatus(PEPROCESS process) { return ((DOUBLE_PROC
 
 EXPORT NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE pid, PEPROCESS *out) {
     DOUBLE_PROCESS *p = ProcessFind((ULONG)(ULONG_PTR)pid);
+    NTSTATUS status;
 
     RequireIrql(APC_LEVEL, "PsLookupProcessByProcessId");
+    if (Fail("PsLookupProcessByProcessId", &status))
+        return status;
     if (p == NULL)
         return STATUS_INVALID_CID;
     InterlockedIncrement(&p->references);
@@ -123,6 +126,9 @@ EXPORT LONG_PTR FASTCALL ObfDereferenceObject(PVOID object) {
             return 1;
         }
     Free();
+    if (VolumeDiskEnds(object))
+        return 1;
+    ReferenceEnds(object);
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "ObfDereferenceObject");
     return real(object);
@@ -132,8 +138,11 @@ EXPORT NTSTATUS NTAPI SeLocateProcessImageName(PEPROCESS process, PUNICODE_STRIN
     DOUBLE_PROCESS *p = (DOUBLE_PROCESS *)process;
     USHORT bytes = 0;
     UNICODE_STRING *s;
+    NTSTATUS status;
 
     RequireIrql(PASSIVE_LEVEL, "SeLocateProcessImageName");
+    if (Fail("SeLocateProcessImageName", &status))
+        return status;
     while (p->image[bytes / 2] != 0)
         bytes += 2;
     s = PoolForDriver(sizeof *s + bytes);
@@ -160,7 +169,11 @@ EXPORT VOID NTAPI PsDereferencePrimaryToken(PACCESS_TOKEN token) {
 EXPORT NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN token, TOKEN_INFORMATION_CLASS class, PVOID *out) {
     DOUBLE_PROCESS *p = (DOUBLE_PROCESS *)token;
 
+    NTSTATUS status;
+
     RequireIrql(PASSIVE_LEVEL, "SeQueryInformationToken");
+    if (Fail("SeQueryInformationToken", &status))
+        return status;
     if (class == TokenUser) {
         static const ULONG authority[] = {21, 1, 2, 3};
         TOKEN_USER *user = PoolForDriver(sizeof *user + 28);
@@ -198,9 +211,12 @@ EXPORT NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN token, TOKEN_INFORMA
 EXPORT NTSTATUS NTAPI ZwQuerySystemInformation(ULONG class, PVOID out, ULONG size, PULONG needed) {
     ULONG entry = (sizeof(NT_PROCESS) + 0x98 + 7) & ~7u, at = 0;
     NT_PROCESS *last = NULL;
+    NTSTATUS status;
     LONG i;
 
     RequireIrql(PASSIVE_LEVEL, "ZwQuerySystemInformation");
+    if (Fail("ZwQuerySystemInformation", &status))
+        return status;
     if (class != SYSTEM_PROCESS_INFORMATION_CLASS)
         return STATUS_INVALID_INFO_CLASS;
     Hold();

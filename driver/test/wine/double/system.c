@@ -73,8 +73,11 @@ static BOOLEAN Is(PUNICODE_STRING name, const WCHAR *other) {
 /* What a newer Windows has; HKLM\Software\AssayDouble, Old=1 makes it an older one. */
 EXPORT PVOID NTAPI MmGetSystemRoutineAddress(PUNICODE_STRING name) {
     ULONG old = 0, size = sizeof old;
+    NTSTATUS status;
 
     RequireIrql(PASSIVE_LEVEL, "MmGetSystemRoutineAddress");
+    if (Fail("MmGetSystemRoutineAddress", &status))
+        return NULL;
     RegGetValueA((HANDLE)(LONG_PTR)(LONG)0x80000002, "Software\\AssayDouble", "Old", 0x18, NULL, &old, &size);
     if (old != 0)
         return NULL;
@@ -142,8 +145,10 @@ EXPORT NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT driver, ULONG extension, PUN
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoCreateDevice");
     status = real(driver, extension, name, type, characteristics, exclusive, out);
-    if (NT_SUCCESS(status))
+    if (NT_SUCCESS(status)) {
         InterlockedIncrement(&registered);
+        LoadDriver(driver);
+    }
     return status;
 }
 EXPORT VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT device) {
@@ -152,6 +157,7 @@ EXPORT VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT device) {
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoDeleteDevice");
     real(device);
+    RequestsEnd();
     InterlockedDecrement(&registered);
     leaving = TRUE;
     Leave();
@@ -166,8 +172,10 @@ EXPORT NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING link, PUNICODE_STRING
     if (real == NULL)
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoCreateSymbolicLink");
     status = real(link, target);
-    if (NT_SUCCESS(status))
+    if (NT_SUCCESS(status)) {
         InterlockedIncrement(&registered);
+        RequestsWatch(LoadedDriver()); /* from now on it can be opened */
+    }
     return status;
 }
 EXPORT NTSTATUS NTAPI IoDeleteSymbolicLink(PUNICODE_STRING link) {

@@ -149,8 +149,10 @@ EXPORT KIRQL NTAPI KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK lock) {
     old = Context()->irql;
     if (old > DISPATCH_LEVEL)
         Violation("spin lock above DISPATCH_LEVEL", "KeAcquireSpinLockRaiseToDpc");
-    if (verifying && *lock == GetCurrentThreadId())
+    if (*lock == GetCurrentThreadId()) { /* for ever, on a real kernel */
         Violation("spin lock taken twice by one thread", "KeAcquireSpinLockRaiseToDpc");
+        return (KIRQL)old;
+    }
     while (InterlockedCompareExchange64((LONG64 *)lock, GetCurrentThreadId(), 0) != 0)
         Sleep(0);
     Context()->locks++;
@@ -168,9 +170,17 @@ EXPORT VOID NTAPI KeReleaseSpinLock(PKSPIN_LOCK lock, KIRQL irql) {
     SetIrql(irql);
 }
 
-/* Pool: size, tag and guards before and after what the driver gets. */
+/*
+ * Pool: what is allocated is known, so that what is freed must be; guards stand
+ * before and after it. What was freed is kept for a while, filled, and looked at.
+ */
 
 #define GUARD 0x5AFEB10C5AFEB10Cull
+#define TAIL_BYTES 64u
+#define MAX_LIVE 1024u
+#define KEPT 32u
+#define KEPT_BYTES (64u << 10) /* larger ones are given back at once */
+#define FREED 0xDD
 struct pool {
     ULONG64 guard;
     SIZE_T bytes;
@@ -178,11 +188,69 @@ struct pool {
     ULONG pad;
     ULONG64 guard2;
 };
+static struct pool *live[MAX_LIVE], *kept[KEPT];
+static ULONG kept_next;
+static volatile LONG pool_lock;
+
+static BOOLEAN LiveSwap(struct pool *from, struct pool *to) {
+    BOOLEAN found = FALSE;
+    ULONG i;
+
+    while (InterlockedExchange(&pool_lock, 1) != 0)
+        Sleep(0);
+    for (i = 0; i < MAX_LIVE && !found; i++)
+        if (live[i] == from) {
+            live[i] = to;
+            found = TRUE;
+        }
+    InterlockedExchange(&pool_lock, 0);
+    return found;
+}
+
+static BOOLEAN Filled(const UCHAR *at, SIZE_T bytes, UCHAR with) {
+    while (bytes != 0 && *at == with) {
+        at++;
+        bytes--;
+    }
+    return bytes == 0;
+}
+
+static void Release(struct pool *p) {
+    if (p == NULL)
+        return;
+    if (!Filled((UCHAR *)(p + 1), p->bytes, FREED))
+        Violation("written after it was freed", "ExFreePoolWithTag");
+    HeapFree(GetProcessHeap(), 0, p);
+}
+
+/* The last word on what is still kept. */
+void KeptCheck(void) {
+    ULONG i;
+
+    for (i = 0; i < KEPT; i++)
+        if (kept[i] != NULL && !Filled((UCHAR *)(kept[i] + 1), kept[i]->bytes, FREED))
+            Violation("written after it was freed", "ExFreePoolWithTag");
+}
+
+/* The oldest that is kept makes room for this one. */
+static void Keep(struct pool *p) {
+    struct pool *oldest;
+
+    if (p->bytes > KEPT_BYTES) {
+        HeapFree(GetProcessHeap(), 0, p);
+        return;
+    }
+    while (InterlockedExchange(&pool_lock, 1) != 0)
+        Sleep(0);
+    oldest = kept[kept_next % KEPT];
+    kept[kept_next++ % KEPT] = p;
+    InterlockedExchange(&pool_lock, 0);
+    Release(oldest);
+}
 
 static PVOID PoolTake(SIZE_T bytes, ULONG tag, BOOLEAN zero, const char *where) {
     struct pool *p;
     NTSTATUS status;
-    ULONG64 guard = GUARD;
 
     if (Context()->irql > DISPATCH_LEVEL)
         Violation("pool above DISPATCH_LEVEL", where);
@@ -190,7 +258,7 @@ static PVOID PoolTake(SIZE_T bytes, ULONG tag, BOOLEAN zero, const char *where) 
         Violation("pool without a tag", where);
     if (Fail(where, &status))
         return NULL;
-    p = HeapAlloc(GetProcessHeap(), 8, sizeof *p + bytes + sizeof guard);
+    p = HeapAlloc(GetProcessHeap(), 8, sizeof *p + bytes + TAIL_BYTES);
     if (p == NULL)
         return NULL;
     p->guard = p->guard2 = GUARD;
@@ -198,7 +266,9 @@ static PVOID PoolTake(SIZE_T bytes, ULONG tag, BOOLEAN zero, const char *where) 
     p->tag = tag;
     if (!zero)
         RtlFillMemory(p + 1, bytes, 0xA5);
-    RtlCopyMemory((char *)(p + 1) + bytes, &guard, sizeof guard);
+    RtlFillMemory((char *)(p + 1) + bytes, TAIL_BYTES, 0x5A);
+    if (!LiveSwap(NULL, p))
+        Violation("more allocations than the double knows", where);
     InterlockedIncrement(&pool_live);
     InterlockedExchangeAdd64(&pool_bytes, (LONG64)bytes);
     return p + 1;
@@ -206,6 +276,8 @@ static PVOID PoolTake(SIZE_T bytes, ULONG tag, BOOLEAN zero, const char *where) 
 
 EXPORT PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE type, SIZE_T bytes, ULONG tag) {
     Boot();
+    if (type == PagedPool && Context()->irql > APC_LEVEL)
+        Violation("paged pool above APC_LEVEL", "ExAllocatePoolWithTag");
     if (type != NonPagedPoolNx)
         Violation("pool that is not NonPagedPoolNx", "ExAllocatePoolWithTag");
     return PoolTake(bytes, tag, FALSE, "ExAllocatePoolWithTag");
@@ -219,24 +291,25 @@ PVOID NTAPI DoubleAllocatePool2(ULONG64 flags, SIZE_T bytes, ULONG tag) {
 
 EXPORT VOID NTAPI ExFreePoolWithTag(PVOID memory, ULONG tag) {
     struct pool *p = (struct pool *)memory - 1;
-    ULONG64 guard;
 
     if (Context()->irql > DISPATCH_LEVEL)
         Violation("pool above DISPATCH_LEVEL", "ExFreePoolWithTag");
-    if (p->guard != GUARD || p->guard2 != GUARD) {
-        Violation("freed twice, never allocated, or written before its start", "ExFreePoolWithTag");
+    if (!LiveSwap(p, NULL)) {
+        Violation("freed twice, or never allocated", "ExFreePoolWithTag");
+        if (leaving)
+            Leave();
         return;
     }
-    RtlCopyMemory(&guard, (char *)memory + p->bytes, sizeof guard);
-    if (guard != GUARD)
+    if (p->guard != GUARD || p->guard2 != GUARD)
+        Violation("written before its start", "ExFreePoolWithTag");
+    if (!Filled((UCHAR *)memory + p->bytes, TAIL_BYTES, 0x5A))
         Violation("written past its end", "ExFreePoolWithTag");
     if (tag != 0 && p->tag != tag)
         Violation("freed with another tag", "ExFreePoolWithTag");
     InterlockedDecrement(&pool_live);
     InterlockedExchangeAdd64(&pool_bytes, -(LONG64)p->bytes);
-    p->guard = 0;
-    RtlFillMemory(memory, p->bytes, 0xDD);
-    HeapFree(GetProcessHeap(), 0, p);
+    RtlFillMemory(memory, p->bytes, FREED);
+    Keep(p);
     if (leaving)
         Leave();
 }
@@ -259,6 +332,8 @@ EXPORT NTSTATUS NTAPI KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, K
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "KeWaitForSingleObject");
     if (Context()->irql >= DISPATCH_LEVEL && !(timeout != NULL && timeout->QuadPart == 0))
         Violation("waiting at DISPATCH_LEVEL", "KeWaitForSingleObject");
+    if (Context()->callback && !(timeout != NULL && timeout->QuadPart == 0))
+        Violation("a callback that waits", "KeWaitForSingleObject");
     if (Context()->locks != 0)
         Violation("waiting with a spin lock held", "KeWaitForSingleObject");
     GateLeave();
@@ -267,16 +342,16 @@ EXPORT NTSTATUS NTAPI KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, K
     return status;
 }
 
-VOID Complete(PIRP irp, CCHAR boost) {
-    static VOID(NTAPI * real)(PIRP, CCHAR);
+EXPORT NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE handle, BOOLEAN alertable, PLARGE_INTEGER timeout) {
+    static NTSTATUS(NTAPI * real)(HANDLE, BOOLEAN, PLARGE_INTEGER);
+    NTSTATUS status;
 
     if (real == NULL)
-        real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "IoCompleteRequest");
-    real(irp, boost);
-}
-
-EXPORT VOID NTAPI IofCompleteRequest(PIRP irp, CCHAR boost) {
-    if (Context()->locks != 0)
-        Violation("request completed with a spin lock held", "IofCompleteRequest");
-    Complete(irp, boost);
+        real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "ZwWaitForSingleObject");
+    if (Context()->irql > PASSIVE_LEVEL || Context()->callback)
+        Violation("waiting where none may", "ZwWaitForSingleObject");
+    GateLeave();
+    status = real(handle, alertable, timeout);
+    GateEnter();
+    return status;
 }

@@ -19,17 +19,29 @@ static NTSTATUS CopyName(const WCHAR *from, PUNICODE_STRING to, PULONG needed) {
 }
 
 EXPORT NTSTATUS NTAPI FltGetVolumeName(FLT_VOLUME *volume, PUNICODE_STRING name, PULONG needed) {
+    NTSTATUS status;
+
     RequireIrql(APC_LEVEL, "FltGetVolumeName");
+    if (Fail("FltGetVolumeName", &status))
+        return status;
     return CopyName(volume->device, name, needed);
 }
 EXPORT NTSTATUS NTAPI FltGetVolumeGuidName(FLT_VOLUME *volume, PUNICODE_STRING name, PULONG needed) {
+    NTSTATUS status;
+
     RequireIrql(PASSIVE_LEVEL, "FltGetVolumeGuidName");
+    if (Fail("FltGetVolumeGuidName", &status))
+        return status;
     if (volume->guid[0] == 0)
         return STATUS_INVALID_DEVICE_REQUEST;
     return CopyName(volume->guid, name, needed);
 }
 EXPORT NTSTATUS NTAPI FltGetVolumeProperties(FLT_VOLUME *volume, FLT_VOLUME_PROPERTIES *out, ULONG bytes, PULONG returned) {
+    NTSTATUS status;
+
     RequireIrql(APC_LEVEL, "FltGetVolumeProperties");
+    if (Fail("FltGetVolumeProperties", &status))
+        return status;
     if (bytes < sizeof *out)
         return STATUS_BUFFER_TOO_SMALL;
     RtlZeroMemory(out, sizeof *out);
@@ -39,12 +51,34 @@ EXPORT NTSTATUS NTAPI FltGetVolumeProperties(FLT_VOLUME *volume, FLT_VOLUME_PROP
     return STATUS_BUFFER_OVERFLOW; /* as when the names do not fit */
 }
 EXPORT NTSTATUS NTAPI FltGetDiskDeviceObject(FLT_VOLUME *volume, PDEVICE_OBJECT *disk) {
+    NTSTATUS status;
+
     RequireIrql(APC_LEVEL, "FltGetDiskDeviceObject");
+    if (Fail("FltGetDiskDeviceObject", &status))
+        return status;
     InterlockedIncrement(&volume->disk.ReferenceCount);
+    InterlockedIncrement(&contexts);
     *disk = &volume->disk;
     return STATUS_SUCCESS;
 }
+/* Whether this ends a reference to a volume's disk. */
+BOOLEAN VolumeDiskEnds(PVOID object) {
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (object == &volumes[i].disk) {
+            InterlockedDecrement(&volumes[i].disk.ReferenceCount);
+            InterlockedDecrement(&contexts);
+            return TRUE;
+        }
+    return FALSE;
+}
+
 EXPORT NTSTATUS NTAPI FltObjectReference(PVOID object) {
+    NTSTATUS status;
+
+    if (Fail("FltObjectReference", &status))
+        return status;
     InterlockedIncrement(&((FLT_VOLUME *)object)->references);
     return STATUS_SUCCESS;
 }
@@ -60,8 +94,12 @@ static struct {
 
 EXPORT PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG code, PDEVICE_OBJECT device, PVOID in, ULONG in_bytes, PVOID out,
                                                 ULONG out_bytes, BOOLEAN internal, PKEVENT event, PIO_STATUS_BLOCK status) {
+    NTSTATUS failed;
+
     UNREFERENCED_PARAMETER(device);
     RequireIrql(PASSIVE_LEVEL, "IoBuildDeviceIoControlRequest");
+    if (Fail("IoBuildDeviceIoControlRequest", &failed))
+        return NULL;
     if (code != NT_IOCTL_STORAGE_QUERY_PROPERTY || in == NULL || in_bytes != sizeof(NT_STORAGE_QUERY) || internal || event == NULL)
         return NULL;
     disk_request.out = out;

@@ -85,6 +85,7 @@ struct left {
 };
 bool Left(struct left *out);
 void Clean(void);
+bool Settled(void); /* the list of running processes is told */
 void StopDriver(void);
 
 /* The scenarios. */

@@ -25,6 +25,7 @@ void FailCommit(void);
 void NoSecurity(void);
 void NoThread(void);
 void Guard(void);
+void FailEach(void);
 
 /* verify-*: the same, single-threaded, with the rules of IRQL, paging and pool enforced. */
 const struct scenario scenarios[] = {
@@ -53,6 +54,7 @@ const struct scenario scenarios[] = {
     {"no-security", NoSecurity, {0}, true},
     {"no-thread", NoThread, {0}, true},
     {"guard", Guard, {0}, true},
+    {"fail-each", FailEach, {0}, true},
     {"verify-exits", Exits, {.verify = 1}, false},
     {"verify-objects", Objects, {.verify = 1}, false},
     {"verify-keys", Keys, {.verify = 1}, false},

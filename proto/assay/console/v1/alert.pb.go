@@ -387,9 +387,11 @@ func (x *CountAlertsResponse) GetSuppressed() uint64 {
 }
 
 type LevelCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
-	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Level string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Count uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// overdue are those of them past one clock or both.
+	Overdue       uint32 `protobuf:"varint,3,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -434,6 +436,13 @@ func (x *LevelCount) GetLevel() string {
 func (x *LevelCount) GetCount() uint32 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *LevelCount) GetOverdue() uint32 {
+	if x != nil {
+		return x.Overdue
 	}
 	return 0
 }
@@ -2714,11 +2723,12 @@ const file_assay_console_v1_alert_proto_rawDesc = "" +
 	"\x06levels\x18\x06 \x03(\v2\x1c.assay.console.v1.LevelCountR\x06levels\x12\x1e\n" +
 	"\n" +
 	"suppressed\x18\a \x01(\x04R\n" +
-	"suppressed\"8\n" +
+	"suppressed\"R\n" +
 	"\n" +
 	"LevelCount\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"\xf3\a\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x18\n" +
+	"\aoverdue\x18\x03 \x01(\rR\aoverdue\"\xf3\a\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pack\x18\x02 \x01(\tR\x04pack\x12\x12\n" +

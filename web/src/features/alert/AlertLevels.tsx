@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { AlertLevelClock } from "../../gen/assay/console/v1/alert_pb";
-import { durationWords } from "../../lib/duration";
 import { levelOrder } from "../../lib/level";
 import { useAsOf } from "../../lib/moment";
 import { LevelMark } from "../../ui/Level";
@@ -10,9 +9,8 @@ import { Section } from "../../ui/Page";
 import { Icon } from "../../ui/Icon";
 import state from "../../ui/state.module.css";
 import css from "./alert.module.css";
-import { alertCountsQuery, alertPolicyQuery, overdueByLevelQuery } from "./queries";
-
-const spanWords = (of: AlertLevelClock["closeWithin"]): string | undefined => (of === undefined ? undefined : durationWords(Number(of.seconds) * 1000));
+import { alertCountsQuery, alertPolicyQuery } from "./queries";
+import { spanWords } from "./words";
 
 /** withinWords says the clocks of a level: "acknowledge in 15 minutes, close in 1 day". */
 function withinWords(clock: AlertLevelClock | undefined): string {
@@ -26,7 +24,6 @@ function withinWords(clock: AlertLevelClock | undefined): string {
 export function AlertLevels() {
   const moment = useAsOf();
   const counts = useQuery(alertCountsQuery(moment));
-  const overdue = useQuery(overdueByLevelQuery(moment)).data;
   const policy = useQuery(alertPolicyQuery).data?.policy;
   const of = counts.data;
   const total = (of?.open ?? 0) + (of?.acknowledged ?? 0);
@@ -57,8 +54,7 @@ export function AlertLevels() {
       ) : (
         <ul className={css.levels}>
           {levelOrder.map((level) => {
-            const count = of.levels.find((one) => one.level === level)?.count ?? 0;
-            const late = overdue?.[level] ?? 0;
+            const { count = 0, overdue = 0 } = of.levels.find((one) => one.level === level) ?? {};
             if (count === 0) return null;
             return (
               <li key={level}>
@@ -68,12 +64,12 @@ export function AlertLevels() {
                   <span className="sr"> alerts not closed</span>
                 </Link>
                 <span className="dim">{withinWords(policy?.clocks.find((one) => one.level === level))}</span>
-                {late === 0 ? (
-                  <span className="dim">{overdue === undefined ? "" : "none overdue"}</span>
+                {overdue === 0 ? (
+                  <span className="dim">none overdue</span>
                 ) : (
                   <Link to="/alerts" search={{ level, overdue: "yes" }} className={`${state.mark} ${state.fail}`}>
                     <Icon name="warn" size={12} />
-                    {late.toLocaleString("en")} overdue
+                    {overdue.toLocaleString("en")} overdue
                   </Link>
                 )}
               </li>

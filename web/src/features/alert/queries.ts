@@ -1,8 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
-import type { Alert, Detection } from "../../gen/assay/console/v1/alert_pb";
+import type { Alert, Detection, Review } from "../../gen/assay/console/v1/alert_pb";
 import type { AsOf } from "../../gen/assay/console/v1/common_pb";
 import { alertApi } from "../../lib/api";
-import { levelOrder, type LevelName } from "../../lib/level";
 import type { Ask } from "../../lib/list";
 
 export interface AlertFilter {
@@ -69,25 +68,19 @@ export function alertCountsQuery(moment: Moment) {
   });
 }
 
-/** overdueByLevelQuery counts the overdue alerts of each level. */
-export function overdueByLevelQuery(moment: Moment) {
-  return queryOptions({
-    queryKey: ["alerts", "overdue-by-level", moment.key],
-    queryFn: async ({ signal }): Promise<Partial<Record<LevelName, number>>> => {
-      const totals = await Promise.all(
-        levelOrder.map(async (level) => [level, (await alertsAsk({ states: unclosed, levels: [level], overdue: true }, moment)({ size: 1, token: "" }, signal)).total ?? 0] as const),
-      );
-      return Object.fromEntries(totals);
-    },
-    refetchInterval: moment.key === "now" ? 60_000 : false,
-  });
-}
-
 /** alertPolicyQuery is how soon alerts must be seen to. */
 export const alertPolicyQuery = queryOptions({
   queryKey: ["alert-policy"],
   queryFn: ({ signal }) => alertApi.getAlertPolicy({}, { signal }),
 });
+
+export const reviewsKey = ["reviews"] as const;
+
+/** reviewsAsk reads who went through alerts and logs, newest first. */
+export const reviewsAsk: Ask<Review> = async (page, signal) => {
+  const answer = await alertApi.listReviews({ page }, { signal });
+  return { rows: answer.reviews, next: answer.nextPageToken, total: answer.total };
+};
 
 export interface DetectionFilter {
   readonly alert?: string;

@@ -1,3 +1,4 @@
+import type { AlertLevelClock } from "../../gen/assay/console/v1/alert_pb";
 import type { AlertClock } from "../../gen/assay/console/v1/alert_pb";
 import { durationWords } from "../../lib/duration";
 import { dateOf } from "../../lib/time";
@@ -56,3 +57,6 @@ export function actionWords(kind: string, detail: string): string {
   if (kind === "overdue") return `${name} to be ${detail === "acknowledge" ? "acknowledged" : "closed"}`;
   return name;
 }
+
+/** spanWords says one time of the policy; undefined where it sets none. */
+export const spanWords = (of: AlertLevelClock["closeWithin"]): string | undefined => (of === undefined || of.seconds === 0n ? undefined : durationWords(Number(of.seconds) * 1000));

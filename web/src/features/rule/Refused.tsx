@@ -8,7 +8,8 @@ import { Raw } from "../../ui/Raw";
 import { packsQuery, problemsAsk, problemsKey } from "./queries";
 import { NoRules } from "./RuleTable";
 
-const columns: readonly Column<RuleProblem>[] = [
+/** problemColumns say of a refused rule where it stands and why it was refused. */
+export const problemColumns: readonly Column<RuleProblem>[] = [
   { id: "place", header: "Where", width: "minmax(14rem, 1fr)", value: (one) => `${one.path}:${one.line}`, cell: (one) => <Raw text={`${one.path}:${one.line}`} /> },
   { id: "rule", header: "Rule", width: "minmax(10rem, 1fr)", value: (one) => one.rule, cell: (one) => (one.rule === "" ? <span className="dim">could not be read</span> : <Raw text={one.rule} sentence />) },
   { id: "reason", header: "Why it was refused", width: "minmax(16rem, 2fr)", value: (one) => one.reason, cell: (one) => <Raw text={one.reason} sentence /> },
@@ -55,7 +56,7 @@ function Problems({ pack, version, filters }: { readonly pack: string; readonly 
       name="refused-rules"
       label="Refused rules"
       main
-      columns={columns}
+      columns={problemColumns}
       list={list}
       rowKey={(one) => `${one.path} ${one.line} ${one.rule} ${one.reason}`}
       filters={filters}

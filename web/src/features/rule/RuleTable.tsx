@@ -105,7 +105,7 @@ export function RuleTable({ filter, filters, filtered }: { readonly filter: Rule
 export function NoRules() {
   return (
     <Empty title="No rule is loaded yet">
-      <p>Detection rules come in packs of Sigma YAML. An administrator brings one in with:</p>
+      <p>Detection rules come in packs of Sigma YAML. An administrator brings one in with “Import rules” above, or with:</p>
       <p className="mono">assayctl rules import FOLDER --pack NAME --enable 'level&gt;=high' --reason TEXT</p>
       <p className="dim">It first says what it would turn on when called with --dry-run.</p>
     </Empty>

@@ -1,12 +1,15 @@
+import { Button } from "@mantine/core";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { lazy, Suspense, useMemo, useState } from "react";
 import { levelOrder, levelWords } from "../../lib/level";
 import { oneOf } from "../../lib/search";
 import { hitSpans, ruleTabs, type RuleTab } from "../../routes/searches";
 import { Choice, TextFilter } from "../../ui/Filter";
+import { Icon } from "../../ui/Icon";
 import { Page } from "../../ui/Page";
 import tabs from "../../ui/tabs.module.css";
+import { useIsAdmin } from "../session/useSession";
 import { Backfills } from "./Backfills";
 import { Packs } from "./Packs";
 import { packsQuery } from "./queries";
@@ -14,6 +17,7 @@ import { Refused } from "./Refused";
 import { RuleTable } from "./RuleTable";
 
 const route = getRouteApi("/app/rules");
+const ImportRules = lazy(() => import("./ImportRules").then((module) => ({ default: module.ImportRules })));
 
 const tabWords: Readonly<Record<RuleTab, string>> = { rules: "Rules", packs: "Packs", refused: "Refused", backfills: "Over the past" };
 
@@ -21,10 +25,23 @@ const tabWords: Readonly<Record<RuleTab, string>> = { rules: "Rules", packs: "Pa
 export function RulesPage() {
   const { tab = "rules", pack, version } = route.useSearch();
   const navigate = useNavigate();
+  const admin = useIsAdmin();
+  const [importing, setImporting] = useState(false);
   const packs = useQuery(packsQuery).data;
   const refused = packs?.packs.filter((one) => one.inForce).reduce((sum, one) => sum + one.problems, 0) ?? 0;
   return (
-    <Page name="Rules" title="Rules" lead="Detection rules in Sigma’s language. A change of what is in force is a leaf of the ledger, and holds from exactly that position on.">
+    <Page
+      name="Rules"
+      title="Rules"
+      lead="Detection rules in Sigma’s language. A change of what is in force is a leaf of the ledger, and holds from exactly that position on."
+      actions={
+        admin ? (
+          <Button leftSection={<Icon name="plus" size={13} />} onClick={() => setImporting(true)}>
+            Import rules
+          </Button>
+        ) : undefined
+      }
+    >
       <nav aria-label="Parts of the rules" className={tabs.tabs}>
         {ruleTabs.map((name) => (
           <Link key={name} to="." search={(old) => ({ at: old.at, tab: name === "rules" ? undefined : name })} resetScroll={false} activeOptions={{ includeSearch: true, explicitUndefined: true }}>
@@ -37,6 +54,7 @@ export function RulesPage() {
       {tab === "packs" ? <Packs /> : null}
       {tab === "refused" ? <Refused pack={pack} version={version} onChoose={(name, number) => void navigate({ to: ".", search: (old) => ({ ...old, pack: name, version: number }) })} /> : null}
       {tab === "backfills" ? <Backfills /> : null}
+      <Suspense fallback={null}>{importing ? <ImportRules onDone={() => setImporting(false)} /> : null}</Suspense>
     </Page>
   );
 }

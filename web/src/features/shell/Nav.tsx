@@ -11,6 +11,7 @@ export const pages = [
   { to: "/alerts", name: "Alerts", icon: "alerts" },
   { to: "/rules", name: "Rules", icon: "rules" },
   { to: "/suppressions", name: "Suppressions", icon: "suppressions" },
+  { to: "/reviews", name: "Reviews", icon: "reviews" },
   { to: "/events", name: "Events", icon: "events" },
   { to: "/agents", name: "Agents", icon: "agents" },
   { to: "/ledger", name: "Ledger", icon: "ledger" },

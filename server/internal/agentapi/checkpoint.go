@@ -83,7 +83,7 @@ func (s *session) keyChanges(known string, signed []byte) ([][]byte, error) {
 	found := false
 	for _, key := range keys {
 		if found {
-			changes = append(changes, []byte(key.Rotation))
+			changes = append(changes, []byte(key.Change()))
 		}
 		found = found || key.Key == known
 	}

@@ -67,10 +67,18 @@ func refuseUnheld(ctx context.Context, tx pgx.Tx) error {
 	return &assay.Error{Kind: assay.Internal, Err: fmt.Errorf("a checkpoint of %d leaves is held that this ledger does not have: the database was restored from an older backup. Stop all servers and run assay-server recover", *size)}
 }
 
-// settleHeld says which leaf answers what is held up to a size.
+// settleHeld says which leaf answers what is held up to a size, and refuses where
+// more is held.
 func settleHeld(ctx context.Context, tx pgx.Tx, size, position int64) error {
 	if _, err := tx.Exec(ctx, `UPDATE held_checkpoint SET settled_at = $2 WHERE settled_at IS NULL AND size <= $1`, size, position); err != nil {
 		return fmt.Errorf("settling held checkpoints: %w", err)
+	}
+	var more int64
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM held_checkpoint WHERE settled_at IS NULL`).Scan(&more); err != nil {
+		return fmt.Errorf("reading held checkpoints: %w", err)
+	}
+	if more > 0 {
+		return assay.Errorf(assay.Conflict, "%d larger checkpoints were shown meanwhile: try again", more)
 	}
 	return nil
 }
@@ -100,18 +108,45 @@ func (s *Store) ServersAtWork(ctx context.Context) ([]string, error) {
 	return names, translate("reading servers", err)
 }
 
+// UnknownAmong returns which of the agents are not in the database.
+func (s *Store) UnknownAmong(ctx context.Context, agents []assay.AgentID) ([]assay.AgentID, error) {
+	ids := make([][16]byte, len(agents))
+	for i, a := range agents {
+		ids[i] = a
+	}
+	rows, err := s.db.Query(ctx, `SELECT shown.id FROM unnest($1::uuid[]) AS shown (id) WHERE NOT EXISTS (SELECT FROM agent a WHERE a.id = shown.id) ORDER BY shown.id`, ids)
+	if err != nil {
+		return nil, translate("looking for unknown agents", err)
+	}
+	unknown, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id assay.AgentID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	})
+	return unknown, translate("looking for unknown agents", err)
+}
+
+// Succession is what SucceedLedger records.
+type Succession struct {
+	Record evidence.KeyRecord
+	// Previous is the key (note format) of the ledger that ends. Held is the largest
+	// tree of it that anyone was known to hold, which settles all up to it.
+	Previous string
+	Held     Tree
+	By       string
+}
+
 // SucceedLedger begins another ledger with what is here, by a leaf that says what
-// of the one before is gone. previous is that one's key. It settles what is held up
-// to the succession's own word.
-func (s *Store) SucceedLedger(ctx context.Context, record evidence.KeyRecord, previous string, held int64, by string) (position int64, err error) {
-	body, err := NewRecord(evidence.LeafKey, keyName, record)
+// is gone of the one before. It is Conflict where that one's key is not the newest
+// or where more than Held is known to be held. Recorded already, it is done.
+func (s *Store) SucceedLedger(ctx context.Context, c *Succession) (position int64, err error) {
+	body, err := NewRecord(evidence.LeafKey, keyName, c.Record)
 	if err != nil {
 		return 0, err
 	}
 	if err := s.EnsureSegments(ctx); err != nil {
 		return 0, err
 	}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := lockRecords(ctx, tx); err != nil {
 			return err
 		}
@@ -119,22 +154,30 @@ func (s *Store) SucceedLedger(ctx context.Context, record evidence.KeyRecord, pr
 		if err != nil {
 			return err
 		}
-		if len(keys) > 0 && keys[len(keys)-1].Key == record.Key {
-			position = keys[len(keys)-1].Position // an earlier call that was cut short did it
+		records := []Record{body}
+		switch newest := len(keys) - 1; {
+		case newest < 0: // a ledger from before keys were recorded
+			first, err := NewRecord(evidence.LeafKey, keyName, evidence.KeyRecord{Action: evidence.KeyCreated, Key: c.Previous})
+			if err != nil {
+				return err
+			}
+			records = []Record{first, body}
+		case keys[newest].Key == c.Record.Key:
+			position = keys[newest].Position
 			return nil
-		}
-		if len(keys) > 0 {
-			if err := sameKey(keys[len(keys)-1].Key, previous); err != nil {
+		default:
+			if err := sameKey(keys[newest].Key, c.Previous); err != nil {
 				return err
 			}
 		}
-		if position, err = s.appendRecords(ctx, tx, []Record{body}); err != nil {
+		if position, err = s.appendRecords(ctx, tx, records); err != nil {
 			return err
 		}
-		if err := settleHeld(ctx, tx, held, position); err != nil {
+		position += int64(len(records)) - 1
+		if err := settleHeld(ctx, tx, c.Held.Size, position); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, assay.AuditEntry{User: by, Action: "ledger.recover", Subject: record.Key, Detail: map[string]string{"previous": previous}, RecordedAt: s.clock()})
+		return s.audit(ctx, tx, assay.AuditEntry{User: c.By, Action: "ledger.recover", Subject: c.Record.Key, Detail: map[string]string{"previous": c.Previous}, RecordedAt: s.clock()})
 	})
 	return position, translate("beginning a successor ledger", err)
 }

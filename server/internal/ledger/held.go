@@ -22,6 +22,7 @@ type Held struct {
 
 	mu    sync.Mutex
 	keys  []note.Verifier            // under mu: those of the ledger since it began
+	of    string                     // under mu: the ledger's key when they were read
 	known map[postgres.Tree]struct{} // under mu: trees that were found to be ours
 }
 
@@ -84,8 +85,12 @@ func (h *Held) holds(ctx context.Context, tree postgres.Tree) (bool, error) {
 // open verifies the note by the ledger's keys. They are read again before it is
 // called foreign: one may have been added.
 func (h *Held) open(ctx context.Context, signed []byte) (evidence.Checkpoint, bool, error) {
+	now := h.Keys.LedgerKey()
 	h.mu.Lock()
 	keys := h.keys
+	if h.of != now {
+		keys = nil
+	}
 	h.mu.Unlock()
 	if c, ok := openByAny(signed, keys); ok {
 		return c, true, nil
@@ -95,7 +100,7 @@ func (h *Held) open(ctx context.Context, signed []byte) (evidence.Checkpoint, bo
 		return evidence.Checkpoint{}, false, err
 	}
 	h.mu.Lock()
-	h.keys = keys
+	h.keys, h.of = keys, now
 	h.mu.Unlock()
 	c, ok := openByAny(signed, keys)
 	return c, ok, nil

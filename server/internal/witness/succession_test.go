@@ -19,7 +19,9 @@ func (l *ledger) succeed(held, kept int64) (next *ledger, changes func(context.C
 	next = newNamedLedger(l.t, successor)
 	copied := l.fork(kept)
 	next.hashes, next.size = copied.hashes, copied.size
-	head := func(size int64) evidence.TreeHead { return evidence.TreeHead{Size: size, Root: l.checkpoint(size).Root} }
+	head := func(size int64) evidence.TreeHead {
+		return evidence.TreeHead{Size: size, Root: l.checkpoint(size).Root}
+	}
 	signed, err := evidence.SignSuccession(evidence.Succession{Previous: l.key, Key: next.key, At: 1, Held: head(held), Kept: head(kept)}, l.signer, next.signer)
 	if err != nil {
 		l.t.Fatal(err)

@@ -118,7 +118,7 @@ test: ## Run all Go tests, drills in short, with the race detector on a Postgres
 	@deploy/setup test
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres ./deploy/testreport
-	@ASSAY_DRILL=$${ASSAY_DRILL:-short} with-postgres go test -race -shuffle=on -timeout 15m -json $(TESTFLAGS) $(PKG) | testreport
+	@ASSAY_DRILL=$${ASSAY_DRILL:-short} with-postgres go test -race -shuffle=on -timeout 40m -json $(TESTFLAGS) $(PKG) | testreport
 
 .PHONY: test-web
 test-web: ## Check and test the console, in Chromium too

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/tap"
 
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/server/internal/assay"
@@ -91,6 +90,8 @@ type Server struct {
 	agents    *limiter[assay.AgentID]
 	// memory counts the bytes of all batches that are received and not settled.
 	memory *semaphore.Weighted
+	// held compares what agents have verified before with the ledger.
+	held ledger.Held
 	// arrivals bounds what streams ask of the database before they are open.
 	arrivals *semaphore.Weighted
 	writers  []*writer
@@ -111,9 +112,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.Linger = cmp.Or(cfg.Linger, 5*time.Millisecond)
 	cfg.RevocationPoll = cmp.Or(cfg.RevocationPoll, 5*time.Second)
 	cfg.DrainWait = cmp.Or(cfg.DrainWait, 10*time.Second)
-	cfg.ArrivalWait = cmp.Or(cfg.ArrivalWait, 20*time.Second)
-	cfg.IdleWait = cmp.Or(cfg.IdleWait, time.Minute)
-	cfg.SilentWait = cmp.Or(cfg.SilentWait, 2*time.Minute)
+	cfg.ArrivalWait = cmp.Or(cfg.ArrivalWait, usualWaits().arrival)
+	cfg.IdleWait = cmp.Or(cfg.IdleWait, usualWaits().idle)
+	cfg.SilentWait = cmp.Or(cfg.SilentWait, usualWaits().silent)
 	cfg.AddressBurst = cmp.Or(cfg.AddressBurst, 60)
 	cfg.AddressPerMinute = cmp.Or(cfg.AddressPerMinute, 60)
 	cfg.AgentBurst = cmp.Or(cfg.AgentBurst, 60)
@@ -131,6 +132,7 @@ func New(cfg Config) (*Server, error) {
 		agents:   newLimiter[assay.AgentID](cfg.AgentBurst, cfg.AgentPerMinute),
 		memory:   semaphore.NewWeighted(cfg.QueueBytes),
 		arrivals: semaphore.NewWeighted(int64(cfg.Arrivals)),
+		held:     ledger.Held{Store: cfg.Store, Keys: cfg.Authority},
 		sessions: map[assay.AgentID]*session{},
 	}
 	for range cfg.Writers {
@@ -210,32 +212,27 @@ const (
 )
 
 func (s *Server) newGRPC() *grpc.Server {
-	// The standard pool gives every message over 32 KiB a buffer of 1 MiB.
-	pool := mem.NewTieredBufferPool(256, 4*kib, 16*kib, 32*kib, 64*kib, 128*kib, 256*kib, 1024*kib)
-	// TLS holds a record of what was read already: a buffer over it is 4 KiB an agent for nothing.
-	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(s.cfg.Certificate.TLS())),
-		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
-		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
-		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(s.cfg.ArrivalWait), grpc.InTapHandle(s.arrive),
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: s.cfg.IdleWait, Time: s.cfg.SilentWait, Timeout: s.cfg.ArrivalWait}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
-	)
+	wait := waits{arrival: s.cfg.ArrivalWait, idle: s.cfg.IdleWait, silent: s.cfg.SilentWait}
+	server := newGRPC(s.cfg.Certificate, wait, max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib),
+		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream))
 	agentv1.RegisterAgentServiceServer(server, s)
 	agentv1.RegisterEnrolmentServiceServer(server, s)
 	return server
 }
 
-// arrive bounds a call that is not a stream as soon as it has a name: gRPC would
-// wait for the rest of its request for ever, whoever it is that sends nothing.
-func (s *Server) arrive(ctx context.Context, call *tap.Info) (context.Context, error) {
-	if call.FullMethodName == agentv1.AgentService_Connect_FullMethodName {
-		return ctx, nil // it lasts; its Hello is waited for where that is received
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ArrivalWait)
-	context.AfterFunc(ctx, cancel) // the call's end is that of the context above
-	return ctx, nil
+// newGRPC returns a server for agents, whose messages have at most so many bytes.
+func newGRPC(certificate *ca.Server, wait waits, messageBytes int, more ...grpc.ServerOption) *grpc.Server {
+	// The standard pool gives every message over 32 KiB a buffer of 1 MiB.
+	pool := mem.NewTieredBufferPool(256, 4*kib, 16*kib, 32*kib, 64*kib, 128*kib, 256*kib, 1024*kib)
+	// TLS holds a record of what was read already: a buffer over it is 4 KiB an agent for nothing.
+	return grpc.NewServer(append(more,
+		grpc.Creds(credentials.NewTLS(certificate.TLS())),
+		grpc.MaxRecvMsgSize(messageBytes), grpc.MaxHeaderListSize(16*kib),
+		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(wait.arrival), grpc.InTapHandle(wait.arrive),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: wait.idle, Time: wait.silent, Timeout: wait.arrival}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
+	)...)
 }
 
 // arriving has one of the places in which the database may be asked on behalf of a

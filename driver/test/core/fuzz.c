@@ -86,7 +86,7 @@ static void FuzzRing(const uint8_t *data, uint32_t size) {
     core_ring_start(&ring, ASSAY_IMAGE, memory, 1024, 1, 1);
     for (uint32_t i = 0; i < size; i++) {
         struct assay_image body = {.base = i};
-        struct core_event event = {.kind = ASSAY_IMAGE_LOADED, .body = &body, .text = {{data, (data[i] & 127u) * 8u < size ? (data[i] & 127u) * 8u : size}}};
+        struct core_event event = {.kind = ASSAY_IMAGE_LOADED, .body = &body, .text = {{data, (data[i] & 127u) * 8u < size ? (data[i] & 127u) * 8u : size, 0}}};
         uint32_t used;
 
         switch (data[i] >> 6 & 3u) {

@@ -146,6 +146,10 @@ core_bool core_prefix(const uint16_t *text, uint32_t chars, const uint16_t *pref
 /* \Device\HarddiskVolume3\a\b, \??\C:\a, \SystemRoot\a: the chars of the volume's part; 0 when there is none. */
 uint32_t core_path_volume(const uint16_t *path, uint32_t chars);
 
+/* disk.c */
+/* A text of STORAGE_DEVICE_DESCRIPTOR, widened, without the blanks around it; gives its chars, 0 for none. */
+uint32_t core_disk_text(const uint8_t *answer, uint32_t size, uint32_t offset, uint16_t *out, uint32_t most);
+
 /* request.c */
 enum core_result core_request_check(const void *in, uint32_t in_size, uint32_t code, uint32_t out_size, uint64_t load);
 

@@ -149,6 +149,7 @@ ASSERT_SIZE(FLT_CONTEXT_REGISTRATION, 0x38);
 ASSERT_AT(FLT_CONTEXT_REGISTRATION, size, 0x10);
 #define FLT_STREAMHANDLE_CONTEXT 0x0010u
 #define FLT_CONTEXT_END 0xFFFFu
+#define FLT_VARIABLE_SIZED_CONTEXTS ((SIZE_T)-1)
 #define FLT_SET_CONTEXT_KEEP_IF_EXISTS 1u
 
 typedef struct {
@@ -205,6 +206,7 @@ NTSYSAPI VOID NTAPI FltReleaseContext(PVOID context);
 NTSYSAPI PEPROCESS NTAPI FltGetRequestorProcess(FLT_CALLBACK_DATA *data);
 NTSYSAPI NTSTATUS NTAPI FltQueryInformationFile(FLT_INSTANCE *instance, PFILE_OBJECT file, PVOID out, ULONG bytes, ULONG class,
                                                 PULONG returned);
+NTSYSAPI NTSTATUS NTAPI FltQueryVolumeInformation(FLT_INSTANCE *instance, PIO_STATUS_BLOCK status, PVOID out, ULONG bytes, ULONG class);
 NTSYSAPI NTSTATUS NTAPI FltGetVolumeProperties(FLT_VOLUME *volume, FLT_VOLUME_PROPERTIES *properties, ULONG bytes,
                                                PULONG returned);
 NTSYSAPI NTSTATUS NTAPI FltGetVolumeGuidName(FLT_VOLUME *volume, PUNICODE_STRING name, PULONG needed);

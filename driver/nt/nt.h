@@ -23,6 +23,7 @@
 
 /* The registrars below are in every Windows from 10 1607 on; mingw declares them not at all or wrongly. */
 NTSYSAPI VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER now);
+NTSYSAPI ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 counter);
 NTSYSAPI NTSTATUS NTAPI CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER cookie, PVOID object, PULONG_PTR id,
                                                    PCUNICODE_STRING *name, ULONG flags);
 NTSYSAPI VOID NTAPI CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING name);
@@ -121,7 +122,12 @@ typedef struct {
 } NT_STORAGE_DEVICE;
 ASSERT_AT(NT_STORAGE_DEVICE, removable, 0x0A);
 ASSERT_AT(NT_STORAGE_DEVICE, serial, 0x18);
+ASSERT_AT(NT_STORAGE_DEVICE, vendor, 0x0C);
+ASSERT_AT(NT_STORAGE_DEVICE, product, 0x10);
 ASSERT_AT(NT_STORAGE_DEVICE, bus_type, 0x1C);
+
+ASSERT_AT(FILE_FS_VOLUME_INFORMATION, VolumeLabelLength, 0x0C);
+ASSERT_AT(FILE_FS_VOLUME_INFORMATION, VolumeLabel, 0x12);
 
 /* Layouts of mingw's headers that this driver reads or fills, against the public ABI of x64 Windows. */
 ASSERT_SIZE(PS_CREATE_NOTIFY_INFO, 0x48);

@@ -39,30 +39,24 @@ static ULONG PAGED FlagsOf(PCUNICODE_STRING image) {
 }
 
 /* Who the process runs as; the caller frees what this gives. */
-static TOKEN_USER *PAGED UserOf(PEPROCESS process, ULONG *session) {
+static TOKEN_USER *PAGED UserOf(PEPROCESS process, struct assay_process *out) {
     PACCESS_TOKEN token = PsReferencePrimaryToken(process);
     PVOID user = NULL;
 
-    *session = 0;
+    out->integrity = 0xFFFFFFFFu;
     if (!NT_SUCCESS(SeQueryInformationToken(token, TokenUser, &user)))
         user = NULL;
-    SeQueryInformationToken(token, TokenSessionId, (PVOID *)session); /* given by value, alone of all classes */
+    SeQueryInformationToken(token, TokenSessionId, (PVOID *)&out->session); /* given by value */
     PsDereferencePrimaryToken(token);
     return user;
 }
 
-static TEXT PAGED SidText(const TOKEN_USER *user) {
-    TEXT text = {NULL, 0};
-    const SID *sid;
+static struct core_text PAGED SidText(const TOKEN_USER *user) {
+    const SID *sid = user == NULL ? NULL : user->User.Sid;
 
-    if (user == NULL || user->User.Sid == NULL)
-        return text;
-    sid = user->User.Sid;
-    if (sid->SubAuthorityCount > SID_MAX_SUB_AUTHORITIES)
-        return text;
-    text.at = sid;
-    text.bytes = 8u + 4u * sid->SubAuthorityCount;
-    return text;
+    if (sid == NULL || sid->SubAuthorityCount > SID_MAX_SUB_AUTHORITIES)
+        return TextAt(NULL, 0);
+    return TextAt(sid, 8u + 4u * sid->SubAuthorityCount);
 }
 
 static VOID PAGED Started(PEPROCESS process, ULONG pid, const PS_CREATE_NOTIFY_INFO *info) {
@@ -70,25 +64,29 @@ static VOID PAGED Started(PEPROCESS process, ULONG pid, const PS_CREATE_NOTIFY_I
     PUNICODE_STRING located = NULL;
     EVENT event;
     TOKEN_USER *user;
-    ULONG session;
 
-    EventActor(&event, EVENT_PROCESS_STARTED);
+    EventActor(&event, ASSAY_PROCESS_CREATED);
     /* The name that was asked for may be a link or a short name: where the system only has that, it is looked up. */
     if (info->FileOpenNameAvailable && info->ImageFileName != NULL)
-        event.text[0] = TextOf(info->ImageFileName);
+        event.image = TextOf(info->ImageFileName);
     else if (NT_SUCCESS(SeLocateProcessImageName(process, &located)))
-        event.text[0] = TextOf(located);
+        event.image = TextOf(located);
+    else {
+        event.image = TextOf(info->ImageFileName);
+        event.body.process.flags = ASSAY_PROCESS_IMAGE_ASKED;
+    }
     known.flags |= FlagsOf(located != NULL ? located : (PUNICODE_STRING)info->ImageFileName);
     TableAdd(&known);
-    user = UserOf(process, &session);
-    event.number[0] = pid;
-    event.number[1] = (ULONG64)known.created;
-    event.number[2] = (ULONG_PTR)info->ParentProcessId;
-    event.number[3] = (ULONG_PTR)info->CreatingThreadId.UniqueProcess;
-    event.number[4] = (ULONG_PTR)info->CreatingThreadId.UniqueThread;
-    event.number[5] = session;
-    event.text[1] = TextOf(info->CommandLine);
-    event.data = SidText(user);
+    user = UserOf(process, &event.body.process);
+    event.body.process.pid = pid;
+    event.body.process.created = (ULONG64)known.created;
+    event.body.process.parent_pid = (ULONG)(ULONG_PTR)info->ParentProcessId;
+    event.body.process.parent_created = TableCreated(event.body.process.parent_pid);
+    event.body.process.creator_pid = (ULONG)(ULONG_PTR)info->CreatingThreadId.UniqueProcess;
+    event.body.process.creator_tid = (ULONG)(ULONG_PTR)info->CreatingThreadId.UniqueThread;
+    event.told.text[0] = event.image;
+    event.told.text[1] = TextOf(info->CommandLine);
+    event.told.text[2] = SidText(user);
     Record(&event);
     if (user != NULL)
         ExFreePool(user);
@@ -100,12 +98,12 @@ static VOID PAGED Exited(PEPROCESS process, ULONG pid) {
     PROCESS known;
     EVENT event;
 
-    EventActor(&event, EVENT_PROCESS_EXITED);
+    EventActor(&event, ASSAY_PROCESS_EXITED);
     TableRemove(pid, &known);
-    event.number[0] = pid;
-    event.number[1] = (ULONG64)PsGetProcessCreateTimeQuadPart(process);
-    event.number[2] = exit_status == NULL ? 0 : (ULONG)exit_status(process);
-    event.number[3] = exit_status != NULL;
+    event.body.exit.pid = pid;
+    event.body.exit.created = (ULONG64)PsGetProcessCreateTimeQuadPart(process);
+    event.body.exit.status = exit_status == NULL ? 0 : exit_status(process);
+    event.body.exit.status_known = exit_status != NULL;
     Record(&event);
 }
 
@@ -131,7 +129,6 @@ static VOID PAGED Found(const NT_PROCESS *entry) {
     TOKEN_USER *user;
     PEPROCESS process;
     EVENT event;
-    ULONG session;
 
     if (!NT_SUCCESS(PsLookupProcessByProcessId(entry->pid, &process)))
         return; /* gone meanwhile, and its exit is recorded */
@@ -143,14 +140,14 @@ static VOID PAGED Found(const NT_PROCESS *entry) {
         image = NULL;
     known.flags = FlagsOf(image);
     TableAdd(&known);
-    user = UserOf(process, &session);
-    EventActor(&event, EVENT_PROCESS_FOUND);
-    event.number[0] = known.pid;
-    event.number[1] = (ULONG64)known.created;
-    event.number[2] = (ULONG_PTR)entry->parent;
-    event.number[5] = session;
-    event.text[0] = TextOf(image);
-    event.data = SidText(user);
+    EventActor(&event, ASSAY_PROCESS_FOUND);
+    user = UserOf(process, &event.body.process);
+    event.body.process.pid = known.pid;
+    event.body.process.created = (ULONG64)known.created;
+    event.body.process.parent_pid = (ULONG)(ULONG_PTR)entry->parent;
+    event.body.process.parent_created = TableCreated(event.body.process.parent_pid);
+    event.told.text[0] = event.image = TextOf(image);
+    event.told.text[2] = SidText(user);
     Record(&event);
     if (user != NULL)
         ExFreePool(user);

@@ -78,6 +78,12 @@ BOOLEAN TableFind(ULONG pid, PROCESS *out) {
     return known != NULL;
 }
 
+ULONG64 TableCreated(ULONG pid) {
+    PROCESS process;
+
+    return TableFind(pid, &process) ? (ULONG64)process.created : 0;
+}
+
 BOOLEAN TableRemove(ULONG pid, PROCESS *out) {
     PROCESS *known = NULL;
     KIRQL irql;

@@ -84,6 +84,7 @@ static void Batch(void) {
     core_ring_post(&rings.ring[ASSAY_PROCESS], record);
     CHECK(core_rings_read(&rings, got, ASSAY_READ_LEAST - 1) == 0);
     CHECK(core_rings_read(&rings, got, ASSAY_READ_LEAST) == sizeof *batch + (kept + 1) * EACH && batch->records == kept + 1);
+    CHECK(core_rings_unread(&rings) == 0 && rings.ring[ASSAY_FILE].tail == 0); /* given, and not yet acknowledged */
     CHECK(batch->magic == ASSAY_MAGIC && batch->boot == 5 && batch->load == 6 && batch->size == sizeof *batch + (kept + 1) * EACH);
     CHECK(((const struct assay_header *)(const void *)(batch + 1))->n == 1);
     read.ack_through[ASSAY_PROCESS] = 1;

@@ -22,6 +22,26 @@ static void Paths(void) {
     CHECK(Volume("\\??\\Volume{12}\\a") == 14);
 }
 
+static int Disk(const char *bytes, uint32_t size, uint32_t offset, uint32_t most, const char *want) {
+    uint32_t chars, wanted = (uint32_t)strlen(want);
+    uint8_t *answer = malloc(size); /* exactly as long */
+    uint16_t out[16], expected[16];
+
+    CHECK(answer != NULL);
+    memcpy(answer, bytes, size);
+    chars = core_disk_text(answer, size, offset, out, most);
+    free(answer);
+    Wide(expected, want);
+    return chars == wanted && memcmp(out, expected, 2u * chars) == 0;
+}
+
+/* Blanks go, nothing is read beyond the answer, and a text of blanks is none. */
+static void Disks(void) {
+    CHECK(Disk("hd  Kings ton  \0", 16, 2, 16, "Kings ton") && Disk("hdKing", 6, 2, 16, "King") && Disk("hdKing", 6, 2, 2, "Ki"));
+    CHECK(Disk("hdKing", 6, 0, 16, "") && Disk("hdKing", 6, 6, 16, "") && Disk("hdKing", 6, 0xFFFFFFFFu, 16, "") && Disk("hd   ", 5, 2, 16, ""));
+    CHECK(Disk("hd\xE9t\xE9", 5, 2, 16, "\xE9t\xE9"));
+}
+
 static enum core_result Request(const void *in, uint32_t in_size, uint32_t code, uint32_t out_size) {
     void *copy = malloc(in_size == 0 ? 1 : in_size);
     enum core_result result;
@@ -91,6 +111,7 @@ static void Payload(void) {
 
 void SmallTests(void) {
     Paths();
+    Disks();
     Requests();
     Guard();
     Payload();

@@ -13,6 +13,7 @@ struct FLT_FILTER {
 struct FLT_VOLUME {
     WCHAR device[128];
     WCHAR guid[128];
+    char text[4][32]; /* vendor, product, serial, label */
     ULONG bus, characteristics, type;
     BOOLEAN used;
     volatile LONG references;

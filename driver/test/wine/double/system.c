@@ -88,6 +88,20 @@ EXPORT PVOID NTAPI MmGetSystemRoutineAddress(PUNICODE_STRING name) {
     return NULL;
 }
 
+/* Since this double was loaded, and what a scenario has added to it. */
+static volatile LONG64 skipped;
+void ClockSkip(LONG64 ticks) { InterlockedExchangeAdd64(&skipped, ticks); }
+EXPORT ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 counter) {
+    static LARGE_INTEGER start;
+    LARGE_INTEGER now;
+
+    RequireIrql(HIGH_LEVEL, "KeQueryInterruptTimePrecise");
+    GetSystemTimeAsFileTime(&now);
+    InterlockedCompareExchange64(&start.QuadPart, now.QuadPart - 1, 0);
+    *counter = (ULONG64)now.QuadPart;
+    return (ULONG64)(now.QuadPart - start.QuadPart + skipped);
+}
+
 EXPORT VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER now) {
     RequireIrql(HIGH_LEVEL, "KeQuerySystemTimePrecise");
     GetSystemTimeAsFileTime(now);

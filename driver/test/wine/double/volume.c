@@ -115,12 +115,36 @@ EXPORT NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT device, PIRP irp) {
     if (irp != &disk_request.irp || disk_request.bytes < sizeof *out)
         return STATUS_INVALID_PARAMETER;
     RtlZeroMemory(out, disk_request.bytes);
-    out->version = out->size = sizeof *out;
+    out->version = sizeof *out;
+    out->size = sizeof *out + 3 * sizeof volume->text[0];
+    if (disk_request.bytes >= out->size)
+        RtlCopyMemory(out + 1, volume->text, 3 * sizeof volume->text[0]);
+    out->vendor = volume->text[0][0] == 0 ? 0 : sizeof *out;
+    out->product = volume->text[1][0] == 0 ? 0 : sizeof *out + sizeof volume->text[0];
+    out->serial = volume->text[2][0] == 0 ? 0 : sizeof *out + 2 * sizeof volume->text[0];
     out->removable = (volume->characteristics & FILE_REMOVABLE_MEDIA) != 0;
     out->bus_type = volume->bus;
     disk_request.status->Status = STATUS_SUCCESS;
     disk_request.status->Information = sizeof *out;
     return STATUS_SUCCESS;
+}
+
+/* The label: that of the volume behind the instance, which is one here. */
+EXPORT NTSTATUS NTAPI FltQueryVolumeInformation(FLT_INSTANCE *instance, PIO_STATUS_BLOCK status, PVOID out, ULONG bytes, ULONG class) {
+    FLT_VOLUME *volume = (FLT_VOLUME *)instance;
+    FILE_FS_VOLUME_INFORMATION *is = out;
+    ULONG i;
+
+    RequireIrql(PASSIVE_LEVEL, "FltQueryVolumeInformation");
+    if (Fail("FltQueryVolumeInformation", &status->Status))
+        return status->Status;
+    if (class != FileFsVolumeInformation || bytes < sizeof *is + 64)
+        return STATUS_INVALID_PARAMETER;
+    RtlZeroMemory(out, bytes);
+    for (i = 0; volume->text[3][i] != 0; i++)
+        is->VolumeLabel[i] = (WCHAR)volume->text[3][i];
+    is->VolumeLabelLength = 2 * i;
+    return status->Status = STATUS_SUCCESS;
 }
 
 FLT_VOLUME *VolumeOf(const WCHAR *path) {
@@ -168,7 +192,7 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
     UNICODE_STRING device_name, guid_name;
     FLT_RELATED_OBJECTS objects;
     FLT_VOLUME *volume;
-    ULONG i;
+    ULONG i, k, at;
 
     DoubleText(&device_name, device, c->text[0], n);
     DoubleText(&guid_name, guid, c->text[1], n);
@@ -193,6 +217,10 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
     volume->bus = (ULONG)c->a[0];
     volume->characteristics = (ULONG)c->a[1];
     volume->type = (ULONG)c->a[2];
+    for (i = 0, at = 0; i < 4 && at < c->bytes; i++, at++)
+        for (k = 0; at < c->bytes && c->data[at] != 0; at++)
+            if (k < sizeof volume->text[i] - 1)
+                volume->text[i][k++] = (char)c->data[at];
     volume->used = TRUE;
     return Attach(volume);
 }

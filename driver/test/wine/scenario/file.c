@@ -100,6 +100,8 @@ void Volumes(void) {
     c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", L"\\??\\Volume{1}");
     c->a[0] = 7; /* USB */
     c->a[1] = 1; /* removable */
+    memcpy(c->data, "Acme\0 Stick 9  \0007A\0BACKUP", sizeof "Acme\0 Stick 9  \0007A\0BACKUP");
+    c->bytes = sizeof "Acme\0 Stick 9  \0007A\0BACKUP";
     CHECK(Play(c));
     ReaderRead(&r, 2); /* described by the worker */
     c = Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume7", NULL);
@@ -110,6 +112,14 @@ void Volumes(void) {
     EQUAL(BODY(assay_volume, h)->removable, 1);
     CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\??\\Volume{1}"));
     CHECK(TextIs(h, BODY(assay_volume, h)->device, L"\\Device\\HarddiskVolume7"));
+    for (int i = 0; i < 2; i++) { /* what leaves is told as it was when it came */
+        h = ReaderFind(&r, i == 0 ? ASSAY_VOLUME_ARRIVED : ASSAY_VOLUME_LEFT, 0);
+        EQUAL(BODY(assay_volume, h)->bus_type, 7);
+        CHECK(TextIs(h, BODY(assay_volume, h)->vendor, L"Acme"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->product, L"Stick 9"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->serial, L"7A"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->label, L"BACKUP"));
+    }
     EQUAL(ReaderCount(&r, ASSAY_VOLUME_LEFT), 1);
     ReaderEnd(&r);
 }

@@ -3,6 +3,8 @@
 
 #define RUN L"\\REGISTRY\\MACHINE\\SOFTWARE\\Run"
 #define BIT(kind) (1ull << (kind))
+#define KEYS (BIT(ASSAY_KEY_SET) | BIT(ASSAY_KEY_VALUE_DELETED) | BIT(ASSAY_KEY_DELETED) | BIT(ASSAY_KEY_CREATED) | BIT(ASSAY_KEY_RENAMED))
+#define FILES (BIT(ASSAY_FILE_CREATED) | BIT(ASSAY_FILE_WRITTEN) | BIT(ASSAY_FILE_RENAMED) | BIT(ASSAY_FILE_DELETED) | BIT(ASSAY_FILE_MAPPED))
 
 static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint64_t a0, int32_t status) {
     struct double_command *c = Command(op, key, name);
@@ -47,7 +49,7 @@ void Keys(void) {
 
 /* Filters swapped under load: what is excluded is counted, nothing else is lost, a bad set changes nothing. */
 void Filters(void) {
-    struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, ~0ull, L"\\registry\\machine\\software\\quiet"};
+    struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, KEYS, L"\\registry\\machine\\software\\quiet"};
     struct rule bad = {ASSAY_CLASSES, ASSAY_MATCH_PATH, ~0ull, L"x"};
     struct assay_description d;
     struct double_command *c;
@@ -81,8 +83,8 @@ void Filters(void) {
 
 /* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
 void Tampering(void) {
-    struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, ~0ull, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
-                         {ASSAY_FILE, ASSAY_MATCH_OWN, ~0ull, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
+    struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, KEYS, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
+                         {ASSAY_FILE, ASSAY_MATCH_OWN, FILES, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
     struct double_command *c;
     struct reader r;
 

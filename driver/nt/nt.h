@@ -51,6 +51,13 @@ ASSERT_AT(NT_PROCESS, pid, 0x50);
 ASSERT_AT(NT_PROCESS, parent, 0x58);
 ASSERT_AT(NT_PROCESS, session, 0x64);
 
+/* Classes that are passed as numbers: mingw's enumerations have gaps of their own. */
+_Static_assert(TokenUser == 1 && TokenSessionId == 12 && TokenElevationType == 18 && TokenIntegrityLevel == 25, "TOKEN_INFORMATION_CLASS");
+_Static_assert(FileStandardInformation == 5 && FileInternalInformation == 6 && FileFsVolumeInformation == 1, "FILE_INFORMATION_CLASS");
+ASSERT_SIZE(TOKEN_USER, 0x10);
+ASSERT_SIZE(TOKEN_MANDATORY_LABEL, 0x10);
+ASSERT_AT(FILE_STANDARD_INFORMATION, EndOfFile, 0x08);
+
 /* POOL_FLAG_NON_PAGED: never executable, zeroed. Windows 10 2004 and later, resolved at run time. */
 #define NT_POOL_FLAG_NON_PAGED 0x40ull
 typedef PVOID(NTAPI *NT_ALLOCATE_POOL2)(ULONG64 flags, SIZE_T bytes, ULONG tag);
@@ -90,6 +97,14 @@ ASSERT_AT(NT_FILE_NAME_CHANGE, name, 20);
 #define NT_REPLACE_IF_EXISTS 1u
 #define NT_FILE_DISPOSITION_DELETE 1u
 #define NT_FILE_DISPOSITION_ON_CLOSE 8u
+
+/* FileIdInformation, since Windows 8: the identifier of 128 bits. */
+#define NT_FILE_ID_INFORMATION 59
+typedef struct {
+    ULONG64 volume;
+    UCHAR id[16];
+} NT_FILE_ID;
+ASSERT_SIZE(NT_FILE_ID, 24);
 
 /* FSCTLs that change a file without a write. */
 #define NT_FSCTL_SET_ZERO_DATA 0x000980C8u

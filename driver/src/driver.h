@@ -6,7 +6,8 @@
  *
  * Rules that every file keeps: a callback does bounded work, waits for nobody in
  * user mode and never changes the outcome of what it observes. Memory is taken at
- * load. One spin lock at a time, and no call-out under it.
+ * load, that of an image's name or a volume's description when it comes. One spin
+ * lock at a time, and no call-out under it.
  */
 #pragma once
 
@@ -94,11 +95,17 @@ typedef struct {
     ULONG flags;
     LONG64 created;
 } PROCESS;
+typedef struct { /* a process's image, for as long as it is held */
+    volatile LONG holders;
+    struct core_text name;
+} IMAGE;
 NTSTATUS TableStart(VOID);
 VOID TableStop(VOID);
-VOID TableAdd(const PROCESS *process);
+VOID TableAdd(const PROCESS *process, struct core_text image);
 BOOLEAN TableFind(ULONG pid, PROCESS *out);
 ULONG64 TableCreated(ULONG pid); /* 0 unknown */
+IMAGE *TableImage(ULONG pid);     /* NULL unknown; the caller lets go of it */
+VOID ImageRelease(IMAGE *image);
 BOOLEAN TableRemove(ULONG pid, PROCESS *out);
 BOOLEAN TableTakeNew(ULONG pid); /* whether this was the first thread */
 VOID AgentSet(ULONG pid);

@@ -17,7 +17,9 @@
 
 typedef struct {
     volatile LONG ways;
-    BOOLEAN opened_name; /* the name as opened, not normalised */
+    ULONG holes;       /* of all that is told of this handle */
+    ULONG64 id[2];     /* 0 unknown */
+    ULONG64 size;      /* when it was opened */
     USHORT path_bytes;
     USHORT path_whole; /* what is longer than a record takes is cut here, and says so */
     WCHAR path[];
@@ -52,8 +54,39 @@ static FLT_PREOP NTAPI PreCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJE
     return FLT_PREOP_WITH_CALLBACK;
 }
 
+/* What is known of a file from its open on. */
+typedef struct {
+    ULONG holes;
+    ULONG64 id[2];
+    ULONG64 size;
+} FACTS;
+
+/*
+ * Asked of the file system after the open, at PASSIVE_LEVEL, and below us. A server is
+ * not asked: nobody's open waits for a network because of us.
+ */
+static VOID Ask(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, FACTS *out) {
+    static const WCHAR server[] = L"\\Device\\Mup\\";
+    FILE_STANDARD_INFORMATION standard;
+    NT_FILE_ID id;
+    FILE_INTERNAL_INFORMATION internal;
+
+    RtlZeroMemory(out, sizeof *out);
+    if (PathStartsWith(&name->name, server, sizeof server / sizeof(WCHAR) - 1)) {
+        out->holes = ASSAY_HOLE_REMOTE;
+        return;
+    }
+    if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &standard, sizeof standard, FileStandardInformation, NULL)))
+        out->size = (ULONG64)standard.EndOfFile.QuadPart;
+    if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &id, sizeof id, NT_FILE_ID_INFORMATION, NULL)))
+        RtlCopyMemory(out->id, id.id, sizeof out->id);
+    else if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &internal, sizeof internal, FileInternalInformation, NULL)) &&
+             internal.IndexNumber.QuadPart != -1) /* -1: it has none that 64 bits can hold */
+        out->id[0] = (ULONG64)internal.IndexNumber.QuadPart;
+}
+
 /* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
-static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ULONG ways) {
+static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ULONG ways) {
     USHORT bytes = name->name.Length < ASSAY_MOST_PATH ? name->name.Length : ASSAY_MOST_PATH;
     HANDLE_CONTEXT *handle;
 
@@ -61,7 +94,9 @@ static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INF
         return;
     RtlZeroMemory(handle, sizeof *handle);
     handle->ways = (LONG)ways;
-    handle->opened_name = opened;
+    handle->holes = facts->holes;
+    RtlCopyMemory(handle->id, facts->id, sizeof handle->id);
+    handle->size = facts->size;
     handle->path_bytes = bytes;
     handle->path_whole = name->name.Length;
     RtlCopyMemory(handle->path, name->name.Buffer, bytes);
@@ -90,12 +125,14 @@ static BOOLEAN IsStream(PCUNICODE_STRING name) {
     return FALSE;
 }
 
-static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ACCESS_MASK access) {
+static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ACCESS_MASK access) {
     ULONG happened = (ULONG)data->status.Information;
     EVENT event;
 
     Actor(&event, IsStream(&name->name) ? ASSAY_FILE_STREAM_CREATED : ASSAY_FILE_CREATED, data);
-    event.body.file.holes = opened ? ASSAY_HOLE_NAME_OPENED : 0;
+    event.body.file.holes = facts->holes;
+    RtlCopyMemory(event.body.file.file_id, facts->id, sizeof event.body.file.file_id);
+    event.body.file.size = facts->size;
     event.body.file.disposition = happened;
     event.body.file.access = access;
     EventPath(&event, TextOf(&name->name));
@@ -113,6 +150,7 @@ static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OB
     BOOLEAN made = happened == FILE_CREATED || happened == FILE_OVERWRITTEN || happened == FILE_SUPERSEDED;
     BOOLEAN on_close = (options & FILE_DELETE_ON_CLOSE) != 0, opened = FALSE;
     FLT_FILE_NAME_INFORMATION *name;
+    FACTS facts;
 
     UNREFERENCED_PARAMETER(context);
     if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || !NT_SUCCESS(data->status.Status) ||
@@ -127,10 +165,12 @@ static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OB
             return FLT_POSTOP_FINISHED;
         }
     }
+    Ask(objects, name, &facts);
+    facts.holes |= opened ? ASSAY_HOLE_NAME_OPENED : 0;
     if ((access & changes) != 0 || on_close)
-        Remember(objects, name, opened, on_close ? WAY_ON_CLOSE : 0);
+        Remember(objects, name, &facts, on_close ? WAY_ON_CLOSE : 0);
     if (made)
-        Made(data, name, opened, access);
+        Made(data, name, &facts, access);
     FltReleaseFileNameInformation(name);
     return FLT_POSTOP_FINISHED;
 }
@@ -147,13 +187,19 @@ static struct core_text PathOf(const HANDLE_CONTEXT *handle) {
     return path;
 }
 
+static VOID Handle(EVENT *event, const HANDLE_CONTEXT *handle, ULONG holes) {
+    event->body.file.holes = handle->holes | holes;
+    RtlCopyMemory(event->body.file.file_id, handle->id, sizeof event->body.file.file_id);
+    event->body.file.size = handle->size;
+    EventPath(event, PathOf(handle));
+}
+
 static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG kind, ULONG holes, ULONG route) {
     EVENT event;
 
     Actor(&event, kind, data);
-    event.body.file.holes = holes | (handle->opened_name ? ASSAY_HOLE_NAME_OPENED : 0);
+    Handle(&event, handle, holes);
     event.body.file.route = route;
-    EventPath(&event, PathOf(handle));
     event.told.text[2] = NoText();
     Record(&event);
     Tamper(data, kind, event.path);
@@ -220,19 +266,15 @@ static FLT_PREOP NTAPI PreSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS
 static VOID Renamed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
     const NT_FILE_NAME_CHANGE *change = data->io->parameters.set_information.buffer;
     ULONG room = data->io->parameters.set_information.bytes, head = (ULONG)__builtin_offsetof(NT_FILE_NAME_CHANGE, name);
-    BOOLEAN ex = class == NT_FILE_RENAME_EX || class == NT_FILE_LINK_EX;
+    BOOLEAN ex = class == NT_FILE_RENAME_EX || class == NT_FILE_LINK_EX, over;
     EVENT event;
 
     if (change == NULL || room < head || change->name_bytes > room - head)
         return;
     Actor(&event, class == NT_FILE_RENAME || class == NT_FILE_RENAME_EX ? ASSAY_FILE_RENAMED : ASSAY_FILE_LINKED, data);
-    if (ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0) {
-        event.body.file.holes = ASSAY_HOLE_RENAME_OVER; /* what stood there is gone, and its own record is not made */
-        event.body.file.route = ASSAY_ROUTE_RENAME_OVER;
-    }
-    if (handle->opened_name)
-        event.body.file.holes |= ASSAY_HOLE_NAME_OPENED;
-    EventPath(&event, PathOf(handle));
+    over = ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0;
+    Handle(&event, handle, over ? ASSAY_HOLE_RENAME_OVER : 0); /* what stood there is gone, and its own record is not made */
+    event.body.file.route = over ? ASSAY_ROUTE_RENAME_OVER : ASSAY_ROUTE_NONE;
     event.told.text[2] = TextAt(change->name, change->name_bytes);
     Record(&event);
     Tamper(data, event.told.kind, event.path);

@@ -123,9 +123,6 @@ BOOLEAN PayloadWanted(VOID) { return core_filters_payload(records.filters) != 0 
 static BOOLEAN Matches(const EVENT *event, ULONG match, struct core_text text) {
     return text.at != NULL && core_filters_match(records.filters, event->told.kind, match, text.at, text.size) != 0;
 }
-static BOOLEAN Excluded(const EVENT *event) {
-    return Matches(event, ASSAY_MATCH_PATH, event->path) || Matches(event, ASSAY_MATCH_IMAGE, event->image);
-}
 
 static VOID Post(struct core_ring *ring, EVENT *event) {
     ULONG which;
@@ -146,18 +143,34 @@ _Static_assert(sizeof(struct assay_header) + sizeof(struct assay_process) + ASSA
                    ASSAY_RECORD_MOST,
                "the longest record fits a scratch buffer");
 
-VOID Record(EVENT *event) {
-    struct core_ring *ring = &records.rings.ring[core_shape_of(event->told.kind)->class];
-    ULONG source = SourceOf(event->told.kind);
+/* The image of whoever did it, where the record has a place for it. */
+static IMAGE *ActorImage(EVENT *event, ULONG class) {
+    IMAGE *image = class == ASSAY_FILE || class == ASSAY_NETWORK ? TableImage(event->told.pid) : NULL;
 
-    if (!Wanted(event->told.kind) || Excluded(event)) {
+    if (image != NULL)
+        event->image = event->told.text[class == ASSAY_FILE ? 3 : 0] = image->name;
+    return image;
+}
+
+VOID Record(EVENT *event) {
+    ULONG class = core_shape_of(event->told.kind)->class, source = SourceOf(event->told.kind);
+    struct core_ring *ring = &records.rings.ring[class];
+    IMAGE *image;
+
+    if (!Wanted(event->told.kind) || Matches(event, ASSAY_MATCH_PATH, event->path)) {
         core_ring_filter(ring);
         return;
     }
-    Post(ring, event);
-    if (source < ASSAY_SOURCES)
-        InterlockedIncrement64(&records.events[source]);
-    WorkerWake();
+    image = ActorImage(event, class);
+    if (Matches(event, ASSAY_MATCH_IMAGE, event->image))
+        core_ring_filter(ring);
+    else {
+        Post(ring, event);
+        if (source < ASSAY_SOURCES)
+            InterlockedIncrement64(&records.events[source]);
+        WorkerWake();
+    }
+    ImageRelease(image);
 }
 
 VOID RecordBlind(ULONG kind) {

@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #define DISK L"\\Device\\HarddiskVolume1"
+#define EDITOR DISK L"\\Windows\\notepad.exe"
 
 static struct double_command *File(enum double_op op, uint64_t id, const wchar_t *path) {
     struct double_command *c = Command(op, path, NULL);
@@ -40,6 +41,9 @@ void Files(void) {
     struct reader r;
 
     ReaderStart(&r, true, false);
+    c = Command(OP_PROCESS_START, EDITOR, L"edit a.txt"); /* who does it */
+    c->a[0] = 1000;
+    CHECK(Play(c));
     Open(1, DISK L"\\a.txt", 0, 2, 2); /* created, written twice: one record of each */
     for (int i = 0; i < 2; i++) {
         c = File(OP_FILE_WRITE, 1, NULL);
@@ -72,11 +76,25 @@ void Files(void) {
     Close(7, 0);
     Open(8, DISK L"\\read", 0, 1, 1); /* only read: nothing */
     Close(8, 0);
-    EQUAL(ReaderRead(&r, 10), 10);
-    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 1);
+    Open(9, L"\\Device\\Mup\\server\\share\\r.txt", 0, 2, 2); /* on a server */
+    Close(9, 0);
+    EQUAL(ReaderRead(&r, 12), 12);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 2);
+    h = ReaderFind(&r, ASSAY_FILE_CREATED, 1);
+    EQUAL(BODY(assay_file, h)->holes, ASSAY_HOLE_REMOTE);
+    EQUAL(BODY(assay_file, h)->file_id[0] | BODY(assay_file, h)->size, 0);
+    CHECK(TextIs(h, BODY(assay_file, h)->path, L"\\server\\share\\r.txt"));
     h = ReaderFind(&r, ASSAY_FILE_CREATED, 0);
     CHECK(TextIs(h, BODY(assay_file, h)->volume, DISK));
     CHECK(TextIs(h, BODY(assay_file, h)->path, L"\\a.txt"));
+    CHECK(TextIs(h, BODY(assay_file, h)->image, EDITOR));
+    EQUAL(BODY(assay_file, h)->file_id[0], 1); /* of 64 bits, where there are no more */
+    EQUAL(BODY(assay_file, h)->file_id[1], 0);
+    EQUAL(BODY(assay_file, h)->size, 1000);
+    h = ReaderFind(&r, ASSAY_FILE_DELETED, 0);
+    EQUAL(BODY(assay_file, h)->file_id[0], 2);
+    EQUAL(BODY(assay_file, h)->file_id[1], 0x80ull << 56);
+    CHECK(TextIs(h, BODY(assay_file, h)->image, EDITOR));
     EQUAL(ReaderCount(&r, ASSAY_FILE_WRITTEN), 2);
     EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_WRITTEN, 1))->holes, ASSAY_HOLE_BLOCK_CLONE);
     h = ReaderFind(&r, ASSAY_FILE_RENAMED, 0);

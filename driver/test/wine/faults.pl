@@ -41,6 +41,6 @@ fault 'failure-unsaid', 'fail-each', qr/all == Spared/, 'open.c', sub { s/return
 fault 'irql-kept', 'exits', qr/called above its IRQL|waiting at DISPATCH_LEVEL|came back at another IRQL/, 'seam.c', sub { s/\(KIRQL\)level/DISPATCH_LEVEL/ };
 fault 'ring-lock-kept', 'exits', qr/came back with a spin lock held/, 'core/ring.c', sub { s/(    )(core_lock_give\(&ring->lock, level\);\n    return kept;)/$1if (header->kind != ASSAY_PROCESS_EXITED) $2/ };
 fault 'lock-over-read', 'verify-exits', qr/two spin locks held at once/, 'core/ring.c', sub { s/(bytes \+= ring->head - ring->cursor;\n)/$1core_ring_counts(&rings->ring[(i + 1) % ASSAY_CLASSES], &(struct assay_ring_counts){0});\n/ };
-fault 'resume-forgets', 'restart', qr/ReaderRead\(&second, 50\) is/, 'core/ring.c', sub { s/    ring->cursor = ring->tail;\n// };
+fault 'resume-forgets', 'restart', qr/ReaderRead\(&second, 50\) is/, 'core/ring.c', sub { s/\n    ring->cursor = ring->tail;\n/\n/ };
 fault 'guard-late', 'guard', qr/d\.passive is 0/, 'core/guard.c', sub { s/else if \(guard->starts >= CORE_GUARD_STARTS\)/else if (stored >= CORE_GUARD_STARTS)/ };
 fault 'request-unchecked', 'hostile', qr/not so/, 'core/request.c', sub { s/return request->load == load \? CORE_OK : CORE_STALE;/return CORE_OK;/ };

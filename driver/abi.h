@@ -177,7 +177,7 @@ struct assay_volume {
     uint32_t characteristics;
     uint32_t file_system; /* FLT_FILESYSTEM_TYPE */
     uint32_t removable;
-    struct assay_ref guid; /* \??\Volume{...} */
+    struct assay_ref guid; /* \\?\Volume{...} */
     struct assay_ref device;
     struct assay_ref vendor;
     struct assay_ref product;

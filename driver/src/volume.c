@@ -165,6 +165,8 @@ static KNOWN *PAGED Describe(const NOTE *note) {
     guid.MaximumLength = sizeof known->text[GUID_NAME];
     known->has[GUID_NAME] = NT_SUCCESS(FltGetVolumeGuidName(note->volume, &guid, NULL)); /* network redirectors have none */
     known->bytes[GUID_NAME] = known->has[GUID_NAME] ? guid.Length : 0;
+    if (known->bytes[GUID_NAME] >= 4 * sizeof(WCHAR) && guid.Buffer[1] == '?')
+        guid.Buffer[1] = '\\'; /* \??\ is the kernel's word for \\?\ */
     RtlZeroMemory(&properties, sizeof properties);
     FltGetVolumeProperties(note->volume, &properties, sizeof properties, &got); /* the fixed part is given even when the names do not fit */
     Disk(known);
@@ -238,8 +240,8 @@ VOID PAGED VolumesDescribe(VOID) {
 
 enum leaving { UNTOLD, TOLD, NOTED_ONLY, BEING_TOLD };
 
-/* Takes a volume out of wherever it is. */
-static enum leaving RESIDENT Take(FLT_VOLUME *volume, KNOWN **known, NOTE *note) {
+/* Takes a volume out of wherever it is; the worker is told when it is at it. */
+static enum leaving RESIDENT Take(FLT_VOLUME *volume, BOOLEAN left, KNOWN **known, NOTE *note) {
     enum leaving found = UNTOLD;
     KIRQL irql;
     ULONG i;
@@ -252,7 +254,7 @@ static enum leaving RESIDENT Take(FLT_VOLUME *volume, KNOWN **known, NOTE *note)
             found = TOLD;
         }
     if (volumes.describing == volume) {
-        volumes.left = TRUE;
+        volumes.left = left;
         found = BEING_TOLD;
     }
     for (i = 0; i < volumes.count && found == UNTOLD; i++)
@@ -265,23 +267,29 @@ static enum leaving RESIDENT Take(FLT_VOLUME *volume, KNOWN **known, NOTE *note)
     return found;
 }
 
-/* An arrival is told before its leave, if only by name; while the worker tells of it, the leave is the worker's as well. */
-VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
-    KNOWN *known = NULL;
-    NOTE note = {NULL, NULL, 0};
-    enum leaving found = Take(objects->volume, &known, &note);
-
-    UNREFERENCED_PARAMETER(reason);
-    if (found == BEING_TOLD)
-        return;
-    if (known == NULL)
-        known = Named(objects->volume);
-    if (known != NULL && found == NOTED_ONLY)
-        Tell(known, ASSAY_VOLUME_ARRIVED);
-    if (known != NULL)
-        Tell(known, ASSAY_VOLUME_LEFT);
-    else
+/* An arrival is told before its leave, if only by name. */
+static VOID PAGED TellGone(const KNOWN *known, BOOLEAN told) {
+    if (known == NULL) {
         RecordBlind(ASSAY_VOLUME_LEFT);
+        return;
+    }
+    if (!told)
+        Tell(known, ASSAY_VOLUME_ARRIVED);
+    Tell(known, ASSAY_VOLUME_LEFT);
+}
+
+/* While the worker tells of a volume, its leave is the worker's to tell as well. A filter that is undone is no volume that leaves. */
+VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
+    BOOLEAN left = (reason & FLTFL_INSTANCE_TEARDOWN_VOLUME_DISMOUNT) != 0;
+    NOTE note = {NULL, NULL, 0};
+    KNOWN *known = NULL;
+    enum leaving found = Take(objects->volume, left, &known, &note);
+
+    if (left && found != BEING_TOLD) {
+        if (known == NULL)
+            known = Named(objects->volume);
+        TellGone(known, found != NOTED_ONLY);
+    }
     if (found == NOTED_ONLY)
         Let(&note);
     MemoryFree(known);

@@ -211,6 +211,7 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
             FltReleaseContext(files[i]->context + 1);
             files[i]->context = NULL;
         }
+    VolumesDetach();
     if (names != 0)
         Violation("file names never released", "FltUnregisterFilter");
     for (i = 0; i < MAX_VOLUMES; i++)

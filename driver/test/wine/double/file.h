@@ -26,4 +26,5 @@ extern FLT_VOLUME volumes[MAX_VOLUMES];
 FLT_VOLUME *VolumeOf(const WCHAR *path);
 void Objects(FLT_RELATED_OBJECTS *objects, FLT_VOLUME *volume, PFILE_OBJECT file);
 void VolumesAttach(void);
+void VolumesDetach(void);
 NTSTATUS Volume(struct double_command *c, ULONG n);

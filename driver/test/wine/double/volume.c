@@ -179,6 +179,18 @@ static NTSTATUS Attach(FLT_VOLUME *volume) {
     return the_filter.registration->instance_setup(&objects, 4, volume->type, 2);
 }
 
+/* As the filter manager does when a filter goes. */
+void VolumesDetach(void) {
+    FLT_RELATED_OBJECTS objects;
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (volumes[i].used) {
+            Objects(&objects, &volumes[i], NULL);
+            the_filter.registration->instance_teardown_complete(&objects, FLTFL_INSTANCE_TEARDOWN_FILTER_UNLOAD);
+        }
+}
+
 void VolumesAttach(void) {
     ULONG i;
 
@@ -202,11 +214,11 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
             return STATUS_NOT_FOUND;
         Objects(&objects, volume, NULL);
         if (the_filter.registration != NULL && the_filter.registration->instance_teardown_complete != NULL)
-            the_filter.registration->instance_teardown_complete(&objects, 4);
+            the_filter.registration->instance_teardown_complete(&objects, FLTFL_INSTANCE_TEARDOWN_VOLUME_DISMOUNT);
         volume->used = FALSE;
         return STATUS_SUCCESS;
     }
-    for (i = 0; i < MAX_VOLUMES && volumes[i].used; i++)
+    for (i = 0; i < MAX_VOLUMES && (volumes[i].used || volumes[i].references != 0); i++) /* one that is referenced stays */
         ;
     if (i == MAX_VOLUMES)
         return STATUS_INSUFFICIENT_RESOURCES;

@@ -109,6 +109,7 @@ void Files(void) {
     ReaderEnd(&r);
 }
 
+#define HURRIED 10u
 void Volumes(void) {
     const struct assay_header *h;
     struct double_command *c;
@@ -128,7 +129,7 @@ void Volumes(void) {
     h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
     EQUAL(BODY(assay_volume, h)->bus_type, 7);
     EQUAL(BODY(assay_volume, h)->removable, 1);
-    CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\??\\Volume{1}"));
+    CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\\\?\\Volume{1}"));
     CHECK(TextIs(h, BODY(assay_volume, h)->device, L"\\Device\\HarddiskVolume7"));
     for (int i = 0; i < 2; i++) { /* what leaves is told as it was when it came */
         h = ReaderFind(&r, i == 0 ? ASSAY_VOLUME_ARRIVED : ASSAY_VOLUME_LEFT, 0);
@@ -139,6 +140,13 @@ void Volumes(void) {
         CHECK(TextIs(h, BODY(assay_volume, h)->label, L"BACKUP"));
     }
     EQUAL(ReaderCount(&r, ASSAY_VOLUME_LEFT), 1);
+    for (unsigned i = 0; i < HURRIED; i++) { /* gone before the worker came, or while it asks: the order is kept, and each told once */
+        Play(Command(OP_VOLUME, L"\\Device\\HarddiskVolume8", NULL));
+        CHECK(Play(Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume8", NULL)));
+    }
+    EQUAL(ReaderRead(&r, 3 + 2 * HURRIED), 3 + 2 * HURRIED);
+    for (unsigned i = 1; i <= HURRIED; i++)
+        EQUAL(ReaderFind(&r, ASSAY_VOLUME_LEFT, i)->n, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, i)->n + 1);
     ReaderEnd(&r);
 }
 

@@ -47,6 +47,29 @@ void Keys(void) {
     ReaderEnd(&r);
 }
 
+/* What one program does to files is left out, what another does is not. */
+static void ByImage(void) {
+    struct rule rule = {ASSAY_FILE, ASSAY_MATCH_IMAGE, FILES, L"\\device\\harddiskvolume1\\backup\\"};
+    struct assay_description d;
+    struct double_command *c;
+
+    EQUAL(FiltersPut(200, ~0ull, 1, 1, &rule), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        c = Command(OP_PROCESS_START, i == 0 ? L"\\Device\\HarddiskVolume1\\Backup\\b.exe" : L"\\Device\\HarddiskVolume1\\c.exe", L"x");
+        c->a[0] = 5000 + 4 * i;
+        CHECK(Play(c));
+        c = Command(OP_FILE_OPEN, L"\\Device\\HarddiskVolume1\\a.txt", NULL);
+        c->pid = 5000 + 4 * i;
+        c->a[0] = 1 + i;
+        c->a[2] = 2;
+        c->a[3] = 2;
+        CHECK(Play(c));
+    }
+    CHECK(Describe(&d));
+    EQUAL(d.ring[ASSAY_FILE].posted, 1);
+    EQUAL(d.ring[ASSAY_FILE].filtered, 1);
+}
+
 /* Filters swapped under load: what is excluded is counted, nothing else is lost, a bad set changes nothing. */
 void Filters(void) {
     struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, KEYS, L"\\registry\\machine\\software\\quiet"};
@@ -78,6 +101,7 @@ void Filters(void) {
     EQUAL(d.ring[ASSAY_REGISTRY].lost, 0);
     CHECK(d.filters_generation >= 1 && d.filters_generation <= 20);
     EQUAL(d.filters_refused, ReaderCount(&r, ASSAY_TAMPER));
+    ByImage();
     ReaderEnd(&r);
 }
 

@@ -35,6 +35,25 @@ static void Close(uint64_t id, uint64_t deleted) {
     CHECK(Play(c));
 }
 
+/* A process with a long name makes a file. */
+static void Long(void) {
+    struct double_command *c;
+    wchar_t name[601];
+
+    for (unsigned i = 0; i < 600; i++)
+        name[i] = L'x';
+    name[600] = 0;
+    c = Command(OP_PROCESS_START, name, L"x");
+    c->a[0] = 1004;
+    CHECK(Play(c));
+    c = File(OP_FILE_OPEN, 10, DISK L"\\l.txt");
+    c->pid = 1004;
+    c->a[2] = 2;
+    c->a[3] = 2;
+    CHECK(Play(c));
+    Close(10, 0);
+}
+
 void Files(void) {
     const struct assay_header *h;
     struct double_command *c;
@@ -78,8 +97,14 @@ void Files(void) {
     Close(8, 0);
     Open(9, L"\\Device\\Mup\\server\\share\\r.txt", 0, 2, 2); /* on a server */
     Close(9, 0);
-    EQUAL(ReaderRead(&r, 12), 12);
-    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 2);
+    Long();
+    EQUAL(ReaderRead(&r, 14), 14);
+    h = ReaderFind(&r, ASSAY_FILE_CREATED, 2); /* the beginning of a long name, and how long it was */
+    EQUAL(BODY(assay_file, h)->image.size, 1024);
+    EQUAL(BODY(assay_file, h)->image.whole, 1200);
+    EQUAL(BODY(assay_file, h)->image.flags, ASSAY_REF_TRUNCATED);
+    EQUAL(h->flags, ASSAY_RECORD_TRUNCATED);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 3);
     h = ReaderFind(&r, ASSAY_FILE_CREATED, 1);
     EQUAL(BODY(assay_file, h)->holes, ASSAY_HOLE_REMOTE);
     EQUAL(BODY(assay_file, h)->file_id[0] | BODY(assay_file, h)->size, 0);

@@ -18,6 +18,7 @@ static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint
 
 void Keys(void) {
     const struct assay_header *h;
+    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
@@ -25,14 +26,22 @@ void Keys(void) {
     Key(OP_KEY_SET, RUN, L"Denied", 4, (int32_t)0xC0000022); /* did not happen */
     Key(OP_KEY_DELETE_VALUE, RUN, L"Good", 0, 0);
     Key(OP_KEY_CREATE, RUN L"\\New", NULL, 1, 0); /* not asked for */
+    c = Command(OP_KEY_SET, RUN, NULL); /* the default value, with more than a record takes */
+    c->bytes = 3000;
+    CHECK(Play(c));
     EQUAL(FiltersPut(1, ~0ull, 1, 0, NULL), 0);
     Key(OP_KEY_CREATE, RUN L"\\Asked", NULL, 1, 0);
     Key(OP_KEY_CREATE, RUN L"\\Old", NULL, 2, 0); /* was there */
     Key(OP_KEY_RENAME, RUN, L"Walk", 0, 0);
     Key(OP_KEY_DELETE, RUN, NULL, 0, 0);
-    EQUAL(ReaderRead(&r, 6), 6);
+    EQUAL(ReaderRead(&r, 7), 7);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 2);
+    h = ReaderFind(&r, ASSAY_KEY_SET, 1);
+    EQUAL(BODY(assay_key, h)->name.flags | BODY(assay_key, h)->name.size, 0); /* empty, and known to be */
+    EQUAL(BODY(assay_key, h)->data.size, ASSAY_MOST_DATA);
+    EQUAL(BODY(assay_key, h)->data.whole, 3000);
+    EQUAL(h->flags, ASSAY_RECORD_TRUNCATED);
     h = ReaderFind(&r, ASSAY_KEY_SET, 0);
-    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
     EQUAL(BODY(assay_key, h)->type, 4);
     EQUAL(BODY(assay_key, h)->data.size, 4);
     CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));

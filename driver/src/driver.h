@@ -59,7 +59,8 @@ typedef struct {
     } body;
 } EVENT;
 
-VOID EventActor(EVENT *event, ULONG kind); /* the running process and thread; all else unknown and 0 */
+VOID EventOf(EVENT *event, ULONG kind, ULONG pid, ULONG tid, ULONG64 created); /* whose it is; all else unknown and 0 */
+VOID EventActor(EVENT *event, ULONG kind); /* of the running process and thread */
 VOID EventPath(EVENT *event, struct core_text path); /* of a file: volume and the rest */
 BOOLEAN Wanted(ULONG kind); /* by the filters in force, without a look at texts */
 BOOLEAN IsOurs(ULONG kind, struct core_text text); /* of the agent's own files and keys, as the filters name them */

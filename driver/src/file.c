@@ -35,9 +35,9 @@ static ULONG Requestor(FLT_CALLBACK_DATA *data) {
 }
 
 static VOID Actor(EVENT *event, ULONG kind, FLT_CALLBACK_DATA *data) {
-    EventActor(event, kind);
-    event->told.pid = Requestor(data);
-    event->told.pid_created = TableCreated(event->told.pid);
+    ULONG pid = Requestor(data);
+
+    EventOf(event, kind, pid, (ULONG)(ULONG_PTR)PsGetCurrentThreadId(), TableCreated(pid));
 }
 
 static BOOLEAN ByAgent(FLT_CALLBACK_DATA *data) {

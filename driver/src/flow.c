@@ -50,10 +50,7 @@ static VOID Tell(ULONG kind, ULONG refused, const FLOW *flow, const FLOW_ACTOR *
     struct assay_flow *body;
     EVENT event;
 
-    EventActor(&event, kind);
-    event.told.pid = actor->pid;
-    event.told.tid = 0;
-    event.told.pid_created = actor->created;
+    EventOf(&event, kind, actor->pid, 0, actor->created);
     body = &event.body.flow;
     body->flow = kind == ASSAY_FLOW_REFUSED || kind == ASSAY_FLOW_LISTENING ? 0 : actor->flow;
     body->endpoint = actor->endpoint;

@@ -166,10 +166,7 @@ static VOID Tell(const SLOT *slot, ULONG direction, ULONG offset, SIZE_T whole, 
     struct assay_payload *body;
     EVENT event;
 
-    EventActor(&event, ASSAY_PAYLOAD_COPIED);
-    event.told.pid = slot->actor.pid;
-    event.told.tid = 0;
-    event.told.pid_created = slot->actor.created;
+    EventOf(&event, ASSAY_PAYLOAD_COPIED, slot->actor.pid, 0, slot->actor.created);
     event.told.text[0] = TextAt(data, bytes);
     body = &event.body.payload;
     body->flow = slot->actor.flow;

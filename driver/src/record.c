@@ -93,12 +93,18 @@ static UCHAR *ScratchTake(ULONG *which) {
     return NULL;
 }
 
-VOID EventActor(EVENT *event, ULONG kind) {
+VOID EventOf(EVENT *event, ULONG kind, ULONG pid, ULONG tid, ULONG64 created) {
     RtlZeroMemory(event, sizeof *event);
     event->told.kind = kind;
-    event->told.pid = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
-    event->told.tid = (ULONG)(ULONG_PTR)PsGetCurrentThreadId();
-    event->told.pid_created = TableCreated(event->told.pid);
+    event->told.pid = pid;
+    event->told.tid = tid;
+    event->told.pid_created = created;
+}
+
+VOID EventActor(EVENT *event, ULONG kind) {
+    ULONG pid = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
+
+    EventOf(event, kind, pid, (ULONG)(ULONG_PTR)PsGetCurrentThreadId(), TableCreated(pid));
 }
 
 VOID EventPath(EVENT *event, struct core_text path) {

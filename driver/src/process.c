@@ -122,16 +122,20 @@ static VOID PAGED Started(PEPROCESS process, ULONG pid, const PS_CREATE_NOTIFY_I
 }
 
 static VOID PAGED Exited(PEPROCESS process, ULONG pid) {
+    IMAGE *image = TableImage(pid); /* whose start is left out, its exit is as well */
     PROCESS known;
     EVENT event;
 
     EventActor(&event, ASSAY_PROCESS_EXITED);
+    if (image != NULL)
+        event.image = image->name;
     TableRemove(pid, &known);
     event.body.exit.pid = pid;
     event.body.exit.created = (ULONG64)PsGetProcessCreateTimeQuadPart(process);
     event.body.exit.status = exit_status == NULL ? 0 : exit_status(process);
     event.body.exit.status_known = exit_status != NULL;
     Record(&event);
+    ImageRelease(image);
 }
 
 static VOID NTAPI PAGED OnProcess(PEPROCESS process, HANDLE pid, PPS_CREATE_NOTIFY_INFO info) {

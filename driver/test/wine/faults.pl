@@ -29,6 +29,7 @@ fault 'not-initialised', 'old', qr/FAIL/, 'memory.c', sub { s/    if \(memory !=
 fault 'token-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    PsDereferencePrimaryToken\(token\);\n// };
 fault 'handle-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    ZwClose\(token\);\n// };
 fault 'image-leak', 'exits', qr/left\.pool is/, 'table.c', sub { s/(known->is\.pid = FREED;.*?)    ImageRelease\(image\);\n/$1/s };
+fault 'exit-not-left-out', 'filters', qr/ASSAY_PROCESS\]\.filtered is 1/, 'process.c', sub { s/        event\.image = image->name;\n/        ;\n/ };
 fault 'server-asked', 'files', qr/a server asked/, 'file.c', sub { s/(out->holes = ASSAY_HOLE_REMOTE;\n)        return;\n/$1/ };
 fault 'volume-kept', 'volumes', qr/left\.pool is/, 'volume.c', sub { s/(    if \(found == NOTED_ONLY\)\n        Let\(&note\);\n)    MemoryFree\(known\);\n/$1/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };

@@ -56,13 +56,14 @@ void Keys(void) {
     ReaderEnd(&r);
 }
 
-/* What one program does to files is left out, what another does is not. */
+/* What one program does to files is left out, and its start and exit; what another does is not. */
 static void ByImage(void) {
-    struct rule rule = {ASSAY_FILE, ASSAY_MATCH_IMAGE, FILES, L"\\device\\harddiskvolume1\\backup\\"};
+    struct rule rules[] = {{ASSAY_FILE, ASSAY_MATCH_IMAGE, FILES, L"\\device\\harddiskvolume1\\backup\\"},
+                           {ASSAY_PROCESS, ASSAY_MATCH_IMAGE, BIT(ASSAY_PROCESS_CREATED) | BIT(ASSAY_PROCESS_EXITED), L"\\device\\harddiskvolume1\\backup\\"}};
     struct assay_description d;
     struct double_command *c;
 
-    EQUAL(FiltersPut(200, ~0ull, 1, 1, &rule), 0);
+    EQUAL(FiltersPut(200, ~0ull, 1, 2, rules), 0);
     for (unsigned i = 0; i < 2; i++) {
         c = Command(OP_PROCESS_START, i == 0 ? L"\\Device\\HarddiskVolume1\\Backup\\b.exe" : L"\\Device\\HarddiskVolume1\\c.exe", L"x");
         c->a[0] = 5000 + 4 * i;
@@ -73,8 +74,13 @@ static void ByImage(void) {
         c->a[2] = 2;
         c->a[3] = 2;
         CHECK(Play(c));
+        c = Command(OP_PROCESS_EXIT, NULL, NULL);
+        c->a[0] = 5000 + 4 * i;
+        CHECK(Play(c));
     }
     CHECK(Describe(&d));
+    EQUAL(d.ring[ASSAY_PROCESS].posted, 2); /* a start and its exit */
+    EQUAL(d.ring[ASSAY_PROCESS].filtered, 2);
     EQUAL(d.ring[ASSAY_FILE].posted, 1);
     EQUAL(d.ring[ASSAY_FILE].filtered, 1);
 }

@@ -195,6 +195,14 @@ func (o *auditor) finds(t *testing.T, key string) {
 type agentStatus struct {
 	Checkpoint int64  `json:"checkpoint_size"`
 	LedgerFork string `json:"ledger_fork"`
+	Streams    []struct{ Unsent uint64 }
+}
+
+func (s *agentStatus) unsent() (n uint64) {
+	for _, stream := range s.Streams {
+		n += stream.Unsent
+	}
+	return n
 }
 
 func (a *agent) status(t *testing.T) (s agentStatus) {

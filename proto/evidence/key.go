@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,12 +19,18 @@ type KeyRecord struct {
 	// Rotation is the note that SignRotation made; empty where the first key was
 	// taken into use.
 	Rotation string `json:"rotation,omitempty"`
+	// Succession is the note that SignSuccession made, where a ledger begins anew.
+	Succession string `json:"succession,omitempty"`
 }
+
+// Change is the note by which the key before leads to this one, "" for the first.
+func (r *KeyRecord) Change() string { return cmp.Or(r.Rotation, r.Succession) }
 
 // The actions of a KeyRecord.
 const (
-	KeyCreated = "created"
-	KeyRotated = "rotated"
+	KeyCreated   = "created"
+	KeyRotated   = "rotated"
+	KeySucceeded = "succeeded"
 )
 
 // Rotation is the statement that one key of a ledger follows another. Both sign
@@ -68,32 +76,47 @@ func OpenRotation(signed []byte, previous string) (Rotation, note.Verifier, erro
 	if r.Previous != previous {
 		return Rotation{}, nil, fmt.Errorf("%w: key rotation begins at another key", ErrMalformed)
 	}
-	old, err := note.NewVerifier(r.Previous)
+	next, err := openByBoth(signed, r.Previous, r.Key)
 	if err != nil {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation: previous key: %w", ErrMalformed, err)
+		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
 	}
-	next, err := note.NewVerifier(r.Key)
+	if name, _, _ := strings.Cut(previous, "+"); name != next.Name() {
+		return Rotation{}, nil, fmt.Errorf("%w: key rotation to another ledger's key", ErrMalformed)
+	}
+	return r, next, nil
+}
+
+// openByBoth verifies that two keys (note format) signed a note, and returns the
+// verifier of the second.
+func openByBoth(signed []byte, previous, key string) (note.Verifier, error) {
+	old, err := note.NewVerifier(previous)
 	if err != nil {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation: next key: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("previous key: %w", err)
 	}
-	if old.Name() != next.Name() || old.KeyHash() == next.KeyHash() {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation needs two keys of one name", ErrMalformed)
+	next, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("next key: %w", err)
+	}
+	if old.Name() == next.Name() && old.KeyHash() == next.KeyHash() {
+		return nil, errors.New("a key cannot follow itself")
 	}
 	opened, err := note.Open(signed, note.VerifierList(old, next))
 	if err != nil {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
+		return nil, err
 	}
 	if err := canonicalSignatures(opened); err != nil {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
+		return nil, err
 	}
-	by := map[uint32]bool{}
+	by := map[string]bool{}
 	for _, signature := range opened.Sigs {
-		by[signature.Hash] = true
+		by[fmt.Sprintf("%s+%08x", signature.Name, signature.Hash)] = true
 	}
-	if !by[old.KeyHash()] || !by[next.KeyHash()] {
-		return Rotation{}, nil, fmt.Errorf("%w: key rotation is not signed by both keys", ErrMalformed)
+	for _, verifier := range []note.Verifier{old, next} {
+		if !by[fmt.Sprintf("%s+%08x", verifier.Name(), verifier.KeyHash())] {
+			return nil, errors.New("it is not signed by both keys")
+		}
 	}
-	return r, next, nil
+	return next, nil
 }
 
 func parseRotation(signed []byte) (Rotation, error) {
@@ -110,6 +133,19 @@ func parseRotation(signed []byte) (Rotation, error) {
 		return Rotation{}, fmt.Errorf("%w: key rotation at %q", ErrMalformed, lines[3])
 	}
 	return Rotation{Previous: lines[1], Key: lines[2], At: at}, nil
+}
+
+// LostRecord is the JSON body of a LeafLost: batches that the server had
+// acknowledged, that a restored database does not have, and that their agent says
+// it does not hold any more.
+type LostRecord struct {
+	Agent  ID     `json:"agent"`
+	Host   ID     `json:"host"`
+	Stream ID     `json:"stream"`
+	Epoch  uint32 `json:"epoch"`
+	From   uint64 `json:"from"` // number of the first
+	// To is the number of the last, absent where the agent does not know.
+	To uint64 `json:"to,omitempty"`
 }
 
 // EngineRecord is the JSON body of a LeafEngine: what judges from here on. It is

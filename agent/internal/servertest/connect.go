@@ -100,6 +100,9 @@ func (s *Server) openEpoch(agent evidence.ID, r *agentv1.OpenEpoch) *agentv1.Con
 	canonical := opening.Canonical()
 	st.epoch, st.number, st.hash = opening.Epoch, 0, evidence.HashOpening(canonical)
 	s.reasons = append(s.reasons, r.GetReason())
+	if r.GetLostFrom() > 0 {
+		s.lost = append(s.lost, [2]uint64{r.GetLostFrom(), r.GetLostTo()})
+	}
 	s.record(evidence.Leaf{Kind: evidence.LeafEpoch, RecordedAt: opening.GrantedAt, Body: canonical})
 	return &agentv1.ConnectResponse{Frame: &agentv1.ConnectResponse_EpochOpened{
 		EpochOpened: &agentv1.EpochOpened{Head: st.head(key.kind), Opening: canonical},
@@ -193,7 +196,7 @@ func (s *Server) checkpoint(agent evidence.ID, r *agentv1.CheckpointRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	out := &agentv1.Checkpoint{Note: signed, Cosign: r.GetCosign()}
+	out := &agentv1.Checkpoint{Note: signed, Cosign: r.GetCosign(), KnownSize: r.GetKnownSize()}
 	for i, change := range s.changes {
 		if change.from == r.GetKnownKey() {
 			for _, next := range s.changes[i:] {

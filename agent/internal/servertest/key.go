@@ -40,6 +40,40 @@ func (s *Server) Rotate(t testing.TB, keepOld bool) {
 	s.signer, s.LedgerKey = next, public
 }
 
+// Succeed begins another ledger, by the word of the one before, of which held was
+// the largest tree, and of which the first kept leaves are still there.
+func (s *Server) Succeed(t testing.TB, held evidence.TreeHead, kept int64) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secret, public, err := note.GenerateKey(rand.Reader, s.signer.Name()+"/next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := note.NewSigner(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.root(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	succession := evidence.Succession{Previous: s.LedgerKey, Key: public, At: evidence.Ticks(s.ca.now()), Held: held, Kept: evidence.TreeHead{Size: kept, Root: root}}
+	signed, err := evidence.SignSuccession(succession, s.signer, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.changes = append(s.changes, keyChange{s.LedgerKey, string(signed)})
+	s.signer, s.old, s.LedgerKey = next, nil, public
+}
+
+// Lost returns the ranges of batches that agents said are lost.
+func (s *Server) Lost() [][2]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lost)
+}
+
 // Cosigned returns the cosignatures that agents sent.
 func (s *Server) Cosigned() []*agentv1.Cosignature {
 	s.mu.Lock()

@@ -58,6 +58,7 @@ type Server struct {
 	hashes   []tlog.Hash
 	commits  []Commit
 	reasons  []string
+	lost     [][2]uint64 // by agents' own word
 	forks    int
 	cosigned []*agentv1.Cosignature
 	changes  []keyChange

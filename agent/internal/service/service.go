@@ -174,16 +174,22 @@ func (a *Agent) uplinkConfig() uplink.Config {
 		Log: a.cfg.Log, Now: a.cfg.Now, Admit: a.cfg.Admit, Pace: a.cfg.Pace,
 		Welcomed: uplink.TellWelcome(a.Pipeline.SetLimits, a.Pipeline.SetClockSkew),
 		LedgerForked: func(reason string) {
-			if err := alarm(a.cfg.Dir, a.cfg.Now(), "ledger_fork: the server's ledger contradicts itself: "+reason+". Nothing is deleted here any more. Tell whoever audits the server."); err != nil {
-				a.cfg.Log.Error("writing the ledger fork to the system's log failed", "error", err)
-			}
-			what := &telemetryv1.AgentEvent{Action: "ledger_fork", Reason: reason}
-			if err := a.Pipeline.ReportNow(what); err != nil {
-				a.cfg.Log.Error("recording the ledger fork as an event failed", "error", err)
-			}
+			a.tell("ledger_fork", "the server's ledger contradicts itself: "+reason, "Nothing is deleted here any more. Tell whoever audits the server.")
 		},
-		Refused: a.setRefused,
-		Acked:   func(evidence.StreamKind) { a.setRefused("") },
+		LedgerSucceeded: func(what string) { a.tell("ledger_succeeded", what, "Tell whoever audits the server.") },
+		Refused:         a.setRefused,
+		Acked:           func(evidence.StreamKind) { a.setRefused("") },
+	}
+}
+
+// tell raises what somebody must see even if the server hides it: in this host's
+// own log, and as an event.
+func (a *Agent) tell(action, reason, what string) {
+	if err := alarm(a.cfg.Dir, a.cfg.Now(), action+": "+reason+". "+what); err != nil {
+		a.cfg.Log.Error("writing an alarm to the system's log failed", "action", action, "error", err)
+	}
+	if err := a.Pipeline.ReportNow(&telemetryv1.AgentEvent{Action: action, Reason: reason}); err != nil {
+		a.cfg.Log.Error("recording an alarm as an event failed", "action", action, "error", err)
 	}
 }
 

@@ -158,6 +158,31 @@ func (s *Spool) Locate(stream evidence.StreamID, epoch uint32, number uint64, ha
 	return ok, ok && m.generation == s.current().ID
 }
 
+// Lost returns which batches that follow one of an epoch are no longer held, for
+// they were acknowledged and safe: from to to, where to is 0 if their end is not
+// known here any more; 0, 0 if none is missing.
+func (s *Spool) Lost(stream evidence.StreamID, epoch uint32, after uint64) (from, to uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.generations {
+		if g.stream != stream || g.Epoch != epoch || !g.Granted {
+			continue
+		}
+		end := g.Committed // of a generation whose segments are gone: the rest has moved on
+		if first := s.firstOf(g.ID); first != nil {
+			end = first.base.Number
+		}
+		if end > after {
+			return after + 1, end
+		}
+		return 0, 0
+	}
+	if current := s.current(); current.stream == stream && epoch < current.Epoch {
+		return after + 1, 0
+	}
+	return 0, 0
+}
+
 func (s *Spool) locate(stream evidence.StreamID, epoch uint32, number uint64, hash evidence.Hash) (mark, bool) {
 	for _, g := range s.generations {
 		if g.stream == stream && g.Epoch == epoch && g.Granted {

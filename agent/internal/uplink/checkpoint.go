@@ -39,14 +39,22 @@ func forkf(format string, args ...any) error { return &forkError{fmt.Sprintf(for
 // fork of the ledger: it is recorded, told, and ends deletion for good.
 func (s *session) checkpoint(c *agentv1.Checkpoint) error {
 	s.asked = false
-	if s.u.State().Fork != "" {
-		return nil
+	// Also after a fork: a ledger that was restored may come to say so.
+	again, err := s.follow(c.GetKeyChanges())
+	if err == nil && again {
+		return s.ask(true)
 	}
-	if err := s.follow(c.GetKeyChanges()); err != nil {
-		return err
+	if err == nil && c.GetKnownSize() != uint64(s.u.State().Size) {
+		return nil // it answers a question of before the newest answer
 	}
-	verified, err := s.verify(c)
 	var fork *forkError
+	if s.u.State().Fork != "" && (err == nil || errors.As(err, &fork)) {
+		return nil // told already
+	}
+	var verified evidence.Checkpoint
+	if err == nil {
+		verified, err = s.verify(c)
+	}
 	switch {
 	case errors.As(err, &fork):
 		return s.fork(fork.reason, c.GetNote())

@@ -1,8 +1,11 @@
 package uplink
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -24,48 +27,92 @@ func trust(first string, changes []string) (trustedKey, error) {
 	}
 	key := trustedKey{first, verifier}
 	for _, change := range changes {
-		if key, err = key.next([]byte(change)); err != nil {
+		if key, _, err = key.next([]byte(change)); err != nil {
 			return trustedKey{}, fmt.Errorf("following the ledger key: %w", err)
 		}
 	}
 	return key, nil
 }
 
-// next is the key that a change by this one leads to.
-func (k trustedKey) next(change []byte) (trustedKey, error) {
+// next is the key that a change by this one leads to: of the same ledger, or of
+// one that follows it.
+func (k trustedKey) next(change []byte) (trustedKey, *evidence.Succession, error) {
 	rotation, verifier, err := evidence.OpenRotation(change, k.text)
-	if err != nil {
-		return k, err
+	if err == nil {
+		return trustedKey{rotation.Key, verifier}, nil, nil
 	}
-	return trustedKey{rotation.Key, verifier}, nil
+	succession, verifier, otherErr := evidence.OpenSuccession(change, k.text)
+	if otherErr != nil {
+		return k, nil, errors.Join(err, otherErr)
+	}
+	return trustedKey{succession.Key, verifier}, &succession, nil
 }
 
 // maxKeyChanges bounds those that are taken from one answer, and that are kept.
 const maxKeyChanges = 64
 
-// follow takes over a ledger key that the one before signed. What it did not
-// sign is left alone: the checkpoint must then verify by the key that is trusted.
-func (s *session) follow(changes [][]byte) error {
+// follow takes over a ledger key that the one before signed, and goes over to a
+// ledger that follows the trusted one. again says that what this agent knew was
+// lost there, so that it must ask for a checkpoint anew. What the trusted key did
+// not sign is left alone: the checkpoint must then verify by that key.
+func (s *session) follow(changes [][]byte) (again bool, err error) {
 	u := s.u
-	kept := slices.Clone(u.State().KeyChanges)
-	if len(changes) == 0 || len(changes)+len(kept) > maxKeyChanges {
-		return nil
+	next := u.State()
+	next.KeyChanges = slices.Clone(next.KeyChanges)
+	if len(changes) == 0 || len(changes)+len(next.KeyChanges) > maxKeyChanges {
+		return false, nil
 	}
-	key := u.trusted
+	key, lost := u.trusted, ""
 	for _, change := range changes {
-		next, err := key.next(change)
+		to, succession, err := key.next(change)
 		if err != nil {
 			u.cfg.Log.Warn("the server names a ledger key that the trusted one did not sign, which is not taken over", "error", err)
-			return nil
+			return false, nil
 		}
-		key, kept = next, append(kept, string(change))
+		if succession != nil {
+			if lost, err = next.succeed(succession); err != nil {
+				return false, err // a fork: the new ledger denies what we know
+			}
+			again = true
+		}
+		key, next.KeyChanges = to, append(next.KeyChanges, string(change))
 	}
-	if err := u.saveState(func(st *State) { st.KeyChanges = kept }); err != nil {
-		return err
+	if err := u.saveState(func(st *State) { *st = next }); err != nil {
+		return false, err
 	}
-	u.cfg.Log.Info("the ledger's key was rotated, by its own word", "key", key.text, "was", u.trusted.text)
+	u.cfg.Log.Info("the ledger has another key, by the word of the one before", "key", key.text, "was", u.trusted.text)
 	u.trusted = key
-	return nil
+	if lost != "" {
+		u.cfg.Log.Error("ledger_succeeded", "what", lost)
+		if u.cfg.LedgerSucceeded != nil {
+			u.cfg.LedgerSucceeded(lost)
+		}
+	}
+	return again, nil
+}
+
+// succeed goes over to a ledger that has lost leaves of ours by its own word: to
+// the tree that both have. It is a fork where that word does not cover what we
+// know. lost says what is gone.
+func (st *State) succeed(s *evidence.Succession) (lost string, err error) {
+	switch {
+	case st.Size > s.Held.Size:
+		return "", forkf("its successor says that nobody held more than %d leaves, this agent holds a checkpoint of %d", s.Held.Size, st.Size)
+	case st.Size == s.Held.Size && st.Root != s.Held.Root:
+		return "", forkf("its successor says that the ledger of %d leaves had another root", st.Size)
+	}
+	// What is no longer than what was kept must be a prefix of it, as always.
+	if st.Size > s.Kept.Size {
+		st.Size, st.Root, st.Note = s.Kept.Size, s.Kept.Root, ""
+	}
+	st.Fork, st.ForkNote, st.ForkAt = "", "", time.Time{}
+	return fmt.Sprintf("the server's ledger was restored from an older backup: of %d leaves it kept %d, and goes on under the name %s", s.Held.Size, s.Kept.Size, nameOf(s.Key)), nil
+}
+
+// nameOf is the ledger's name in a key in note format.
+func nameOf(key string) string {
+	name, _, _ := strings.Cut(key, "+")
+	return name
 }
 
 // cosign signs a checkpoint that was verified. The signature says that it

@@ -24,6 +24,9 @@ type lane struct {
 	// opening is set from OpenEpoch to EpochOpened; from says what moves.
 	opening bool
 	from    spool.From
+	// lostFrom to lostTo are batches that the server, which was restored, lacks and
+	// that are not held here any more; 0: none.
+	lostFrom, lostTo uint64
 	// idle: the server knows no stream and there is nothing to send yet.
 	idle bool
 }
@@ -78,7 +81,7 @@ func parseHead(h *agentv1.Head) (head, error) {
 // and decides how it goes on: from the next batch, or in a new epoch.
 func (s *session) reconcile(l *lane, stated *agentv1.Head) error {
 	l.reset()
-	l.idle, l.opening = false, false
+	l.idle, l.opening, l.lostFrom, l.lostTo = false, false, 0, 0
 	mine := l.spool.Head()
 	if stated == nil {
 		if !mine.Granted && mine.Number == 0 {
@@ -101,6 +104,9 @@ func (s *session) reconcile(l *lane, stated *agentv1.Head) error {
 		return s.open(l, "rollback", from)
 	}
 	from = spool.From{Everything: s.behind(h, mine)}
+	if from.Everything && h.stream == mine.Stream {
+		l.lostFrom, l.lostTo = l.spool.Lost(h.stream, h.epoch, h.number)
+	}
 	switch {
 	case h.number == 0 && (!mine.Granted || h.stream != mine.Stream || h.epoch > mine.Epoch):
 		// An epoch was granted and the answer got lost. It is still empty: take it.
@@ -156,7 +162,7 @@ func (s *session) open(l *lane, reason string, from spool.From) error {
 	l.opening, l.from, l.idle = true, from, false
 	s.u.cfg.Log.Info("asking for a new epoch", "stream", l.kind.String(), "reason", reason)
 	return s.send(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_OpenEpoch{OpenEpoch: &agentv1.OpenEpoch{
-		Kind: agentv1.StreamKind(l.kind), Reason: reason, BootId: s.u.cfg.BootID,
+		Kind: agentv1.StreamKind(l.kind), Reason: reason, BootId: s.u.cfg.BootID, LostFrom: l.lostFrom, LostTo: l.lostTo,
 	}}})
 }
 

@@ -46,6 +46,9 @@ type Config struct {
 	Welcomed func(limits *agentv1.Limits, skew time.Duration)
 	// LedgerForked is told once that the ledger contradicts itself; nil: nobody.
 	LedgerForked func(reason string)
+	// LedgerSucceeded is told that the ledger was restored and has lost leaves, by
+	// its own word; nil: nobody.
+	LedgerSucceeded func(what string)
 	// Refused is told that the server wants nothing of this agent, as when it is
 	// revoked, and why; nil: nobody.
 	Refused func(reason string)

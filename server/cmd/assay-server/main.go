@@ -28,6 +28,7 @@ type app struct {
 
 	Init    initCmd    `cmd:"" help:"Make the certificate authority and the ledger's key."`
 	Keys    keysCmd    `cmd:"" help:"Show and rotate the ledger's key."`
+	Recover recoverCmd `cmd:"" help:"After an older backup was restored: see what others hold, and begin a ledger that says what is lost."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to the newest schema."`
 	User    userCmd    `cmd:"" help:"Create a console user, or set a password."`
 	Serve   serveCmd   `cmd:"" help:"Serve agents and the console."`

@@ -32,7 +32,7 @@ func (s *session) checkpoint(req *agentv1.CheckpointRequest) error {
 	if len(req.GetKnownKey()) > maxKey {
 		return assay.Errorf(assay.Invalid, "a ledger key of %d bytes", len(req.GetKnownKey()))
 	}
-	answer := &agentv1.Checkpoint{Cosign: req.GetCosign()}
+	answer := &agentv1.Checkpoint{Cosign: req.GetCosign(), KnownSize: req.GetKnownSize()}
 	latest, err := s.newest(req)
 	switch {
 	case assay.KindOf(err) == assay.NotFound:
@@ -83,7 +83,7 @@ func (s *session) keyChanges(known string, signed []byte) ([][]byte, error) {
 	found := false
 	for _, key := range keys {
 		if found {
-			changes = append(changes, []byte(key.Rotation))
+			changes = append(changes, []byte(key.Change()))
 		}
 		found = found || key.Key == known
 	}

@@ -226,6 +226,8 @@ func (s *session) hello(stream connectStream) error {
 		return assay.Errorf(assay.Invalid, "evidence format %d is older than this server takes: upgrade the agent", hello.GetFormat())
 	case len(hello.GetHeads()) > maxHeads:
 		return assay.Errorf(assay.Invalid, "Hello has %d heads, at most %d", len(hello.GetHeads()), maxHeads)
+	case len(hello.GetCheckpoint()) > maxNote:
+		return assay.Errorf(assay.Invalid, "Hello has a checkpoint of %d bytes, at most %d", len(hello.GetCheckpoint()), maxNote)
 	}
 	if err := assay.CheckText("agent version", hello.GetAgentVersion(), 64); err != nil {
 		return err
@@ -237,6 +239,9 @@ func (s *session) hello(stream connectStream) error {
 	s.server.remember(s)
 	var heads []assay.Head
 	err = s.server.arriving(s.ctx, func() (err error) {
+		if err := s.remembered(hello.GetCheckpoint()); err != nil {
+			return err
+		}
 		heads, err = s.server.cfg.Store.Heads(s.ctx, s.caller.agent.ID)
 		return err
 	})
@@ -311,6 +316,7 @@ func (s *session) openEpoch(req *agentv1.OpenEpoch) error {
 	head, opening, err := s.server.cfg.Store.OpenEpoch(s.ctx, assay.EpochRequest{
 		Agent: s.caller.agent.ID, Kind: streamKind(req.GetKind()), Reason: req.GetReason(),
 		BootID: req.GetBootId(), VMGenerationID: req.GetVmGenerationId(), TPMResetCount: req.GetTpmResetCount(),
+		LostFrom: req.GetLostFrom(), LostTo: req.GetLostTo(),
 	})
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ type metrics struct {
 	revoked    prometheus.Counter
 
 	cosignatures prometheus.Counter
+	missing      prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -43,8 +44,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		revoked:  prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_agent_streams_revoked_total", Help: "Open streams ended because their agent was revoked."}),
 
 		cosignatures: prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_ledger_cosignatures_total", Help: "Checkpoints that agents verified and signed."}),
+		missing:      prometheus.NewCounter(prometheus.CounterOpts{Name: "assay_ledger_missing_total", Help: "Checkpoints of this ledger that agents hold and that it does not have: it was restored."}),
 	}
-	for _, c := range []prometheus.Collector{m.batches, m.events, m.bytes, m.refusals, m.commits, m.perCommit, m.ackLatency, m.streams, m.queued, m.enrolled, m.renewed, m.revoked, m.cosignatures} {
+	for _, c := range []prometheus.Collector{m.batches, m.events, m.bytes, m.refusals, m.commits, m.perCommit, m.ackLatency, m.streams, m.queued, m.enrolled, m.renewed, m.revoked, m.cosignatures, m.missing} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -193,6 +194,10 @@ func codeOf(kind assay.Kind) codes.Code {
 // status makes what the caller sees of err and logs what it does not. step is
 // what ended with err: admission, call or stream.
 func (s *Server) status(ctx context.Context, step string, err error) error {
+	return statusOf(ctx, s.cfg.Log, step, err)
+}
+
+func statusOf(ctx context.Context, log *slog.Logger, step string, err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err // gRPC's own: the connection ended
 	}
@@ -207,9 +212,9 @@ func (s *Server) status(ctx context.Context, step string, err error) error {
 	}
 	switch kind {
 	case assay.Internal:
-		s.cfg.Log.ErrorContext(ctx, "agent not served", attrs...)
+		log.ErrorContext(ctx, "agent not served", attrs...)
 	case assay.Invalid, assay.NotFound, assay.Conflict, assay.Unauthentic, assay.Denied, assay.Limited, assay.Unavailable:
-		s.cfg.Log.WarnContext(ctx, "agent not served", attrs...)
+		log.WarnContext(ctx, "agent not served", attrs...)
 	}
 	return status.Error(codeOf(kind), assay.Message(err))
 }

@@ -81,6 +81,8 @@ type Server struct {
 	agents    *limiter[assay.AgentID]
 	// memory counts the bytes of all batches that are received and not settled.
 	memory *semaphore.Weighted
+	// held compares what agents have verified before with the ledger.
+	held ledger.Held
 	// arrivals bounds what streams ask of the database before they are open.
 	arrivals *semaphore.Weighted
 	writers  []*writer
@@ -118,6 +120,7 @@ func New(cfg Config) (*Server, error) {
 		agents:   newLimiter[assay.AgentID](cfg.AgentBurst, cfg.AgentPerMinute),
 		memory:   semaphore.NewWeighted(cfg.QueueBytes),
 		arrivals: semaphore.NewWeighted(int64(cfg.Arrivals)),
+		held:     ledger.Held{Store: cfg.Store, Keys: cfg.Authority},
 		sessions: map[assay.AgentID]*session{},
 	}
 	for range cfg.Writers {
@@ -197,21 +200,26 @@ const (
 )
 
 func (s *Server) newGRPC() *grpc.Server {
+	server := newGRPC(s.cfg.Certificate, max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib),
+		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream))
+	agentv1.RegisterAgentServiceServer(server, s)
+	agentv1.RegisterEnrolmentServiceServer(server, s)
+	return server
+}
+
+// newGRPC returns a server for agents, whose messages have at most so many bytes.
+func newGRPC(certificate *ca.Server, messageBytes int, more ...grpc.ServerOption) *grpc.Server {
 	// The standard pool gives every message over 32 KiB a buffer of 1 MiB.
 	pool := mem.NewTieredBufferPool(256, 4*kib, 16*kib, 32*kib, 64*kib, 128*kib, 256*kib, 1024*kib)
 	// TLS holds a record of what was read already: a buffer over it is 4 KiB an agent for nothing.
-	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(s.cfg.Certificate.TLS())),
-		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
-		grpc.MaxRecvMsgSize(max(maxMessage, int(s.cfg.Limits.MaxPayload)+4*kib)), grpc.MaxHeaderListSize(16*kib),
+	return grpc.NewServer(append(more,
+		grpc.Creds(credentials.NewTLS(certificate.TLS())),
+		grpc.MaxRecvMsgSize(messageBytes), grpc.MaxHeaderListSize(16*kib),
 		grpc.MaxConcurrentStreams(8), grpc.WaitForHandlers(true), grpc.ConnectionTimeout(20*time.Second),
 		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4*kib), experimental.BufferPool(pool),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
-	)
-	agentv1.RegisterAgentServiceServer(server, s)
-	agentv1.RegisterEnrolmentServiceServer(server, s)
-	return server
+	)...)
 }
 
 // arriving has one of the places in which the database may be asked on behalf of a

@@ -43,6 +43,10 @@ type EpochRequest struct {
 	BootID         string
 	VMGenerationID string
 	TPMResetCount  uint32
+	// LostFrom to LostTo are batches behind our head that nobody holds any more: we
+	// had acknowledged them and were restored. LostTo is 0 where the agent does not
+	// know their end; LostFrom 0: none.
+	LostFrom, LostTo uint64
 }
 
 // The reasons for an epoch.
@@ -64,6 +68,9 @@ func (r *EpochRequest) Validate() error {
 	case ReasonFirst, ReasonReinstall, ReasonSpoolLost, ReasonRollback:
 	default:
 		return Errorf(Invalid, "%q is no reason for an epoch", r.Reason)
+	}
+	if r.LostTo > 0 && r.LostTo < r.LostFrom || r.LostFrom == 0 && r.LostTo > 0 {
+		return Errorf(Invalid, "batches %d to %d cannot be lost", r.LostFrom, r.LostTo)
 	}
 	if err := CheckText("boot id", r.BootID, maxEpochText); err != nil {
 		return err

@@ -90,28 +90,81 @@ func verifierOf(dir string, signer note.Signer) (string, error) {
 // that an earlier call made, and returns the record of the rotation to it. The
 // ledger's own key stays until TakeNextLedgerKey.
 func (a *Authority) NextLedgerKey() (record evidence.KeyRecord, previous string, err error) {
-	if err := a.makeNextKey(); err != nil {
-		return record, "", err
-	}
-	next, err := loadSigner(filepath.Join(a.dir, nextKeyFile))
+	next, key, err := a.nextKey(a.Origin())
 	if err != nil {
 		return record, "", err
 	}
-	public, err := readBounded(filepath.Join(a.dir, nextVerifier))
-	if err != nil {
-		return record, "", err
-	}
-	rotation := evidence.Rotation{Previous: a.LedgerKey(), Key: strings.TrimSpace(string(public)), At: evidence.Ticks(a.now())}
+	rotation := evidence.Rotation{Previous: a.LedgerKey(), Key: key, At: evidence.Ticks(a.now())}
 	signed, err := evidence.SignRotation(rotation, a.LedgerSigners()[0], next)
 	if err != nil {
 		return record, "", err
 	}
-	return evidence.KeyRecord{Action: evidence.KeyRotated, Key: rotation.Key, Rotation: string(signed)}, rotation.Previous, nil
+	return evidence.KeyRecord{Action: evidence.KeyRotated, Key: key, Rotation: string(signed)}, rotation.Previous, nil
+}
+
+// RotationFrom signs once more that the ledger's key follows an earlier one (note
+// format), as where the record of it was lost. It needs the earlier key: ok is false
+// where that was deleted or is another.
+func (a *Authority) RotationFrom(previous string) (record evidence.KeyRecord, ok bool, err error) {
+	signers := a.LedgerSigners()
+	if len(signers) < 2 {
+		return record, false, nil
+	}
+	verifier, err := note.NewVerifier(previous)
+	if err != nil || verifier.Name() != signers[1].Name() || verifier.KeyHash() != signers[1].KeyHash() {
+		return record, false, err
+	}
+	rotation := evidence.Rotation{Previous: previous, Key: a.LedgerKey(), At: evidence.Ticks(a.now())}
+	signed, err := evidence.SignRotation(rotation, signers[1], signers[0])
+	return evidence.KeyRecord{Action: evidence.KeyRotated, Key: rotation.Key, Rotation: string(signed)}, err == nil, err
+}
+
+// SuccessorKey is NextLedgerKey for a ledger of another name that follows ours, of
+// whose leaves kept are left of held.
+func (a *Authority) SuccessorKey(origin string, held, kept evidence.TreeHead) (record evidence.KeyRecord, previous string, err error) {
+	next, key, err := a.nextKey(origin)
+	if err != nil {
+		return record, "", err
+	}
+	succession := evidence.Succession{Previous: a.LedgerKey(), Key: key, At: evidence.Ticks(a.now()), Held: held, Kept: kept}
+	signed, err := evidence.SignSuccession(succession, a.LedgerSigners()[0], next)
+	if err != nil {
+		return record, "", err
+	}
+	return evidence.KeyRecord{Action: evidence.KeySucceeded, Key: key, Succession: string(signed)}, succession.Previous, nil
+}
+
+// Origin is the ledger's name.
+func (a *Authority) Origin() string { return a.LedgerSigners()[0].Name() }
+
+// UnfinishedLedgerKey is the key (note format) that was made to follow the ledger's
+// and has not taken its place, "" if there is none.
+func (a *Authority) UnfinishedLedgerKey() (string, error) {
+	if _, err := os.Stat(filepath.Join(a.dir, nextKeyFile)); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	public, err := readBounded(filepath.Join(a.dir, nextVerifier))
+	return strings.TrimSpace(string(public)), err
+}
+
+// nextKey is the key of the name that is to follow, made now or by an earlier call.
+func (a *Authority) nextKey(name string) (signer note.Signer, key string, err error) {
+	if err := a.makeNextKey(name); err != nil {
+		return nil, "", err
+	}
+	if signer, err = loadSigner(filepath.Join(a.dir, nextKeyFile)); err != nil {
+		return nil, "", err
+	}
+	if signer.Name() != name {
+		return nil, "", fmt.Errorf("a change to the key of %s was cut short: end it first, or remove %s and %s", signer.Name(), nextKeyFile, nextVerifier)
+	}
+	public, err := readBounded(filepath.Join(a.dir, nextVerifier))
+	return signer, strings.TrimSpace(string(public)), err
 }
 
 // makeNextKey writes both files of the next key, the secret one last: it alone
 // says that they are whole.
-func (a *Authority) makeNextKey() error {
+func (a *Authority) makeNextKey(name string) error {
 	keyPath, publicPath := filepath.Join(a.dir, nextKeyFile), filepath.Join(a.dir, nextVerifier)
 	if _, err := os.Stat(keyPath); err == nil {
 		return nil
@@ -119,7 +172,7 @@ func (a *Authority) makeNextKey() error {
 	if err := a.clearNext(publicPath); err != nil {
 		return err
 	}
-	secret, public, err := note.GenerateKey(rand.Reader, a.LedgerSigners()[0].Name())
+	secret, public, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		return fmt.Errorf("making ledger key: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/ca"
 )
 
@@ -92,5 +93,59 @@ func move(t *testing.T, dir, from, to string) {
 	t.Helper()
 	if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A succession leads to a key of another name, and does not take one that was made
+// for a rotation; the record of a rotation that was lost can be made again as long
+// as the old key is there.
+func TestSuccessorKey(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := ca.Create(dir, ca.CreateConfig{Origin: "assay/test", Now: time.Now}); err != nil {
+		t.Fatal(err)
+	}
+	a := load(t, dir)
+	first := a.LedgerKey()
+	rotated, _, err := a.NextLedgerKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, kept := evidence.TreeHead{Size: 9}, evidence.TreeHead{Size: 4}
+	if _, _, err := a.SuccessorKey("assay/test/2", held, kept); err == nil {
+		t.Error("the key of an unfinished rotation was taken for a successor's")
+	}
+	if err := a.TakeNextLedgerKey(true); err != nil {
+		t.Fatal(err)
+	}
+	again, ok, err := a.RotationFrom(first)
+	if err != nil || !ok || again.Key != rotated.Key {
+		t.Fatalf("the rotation made again: %+v, %t, %v", again, ok, err)
+	}
+	if _, _, err := evidence.OpenRotation([]byte(again.Rotation), first); err != nil {
+		t.Error(err)
+	}
+	if unfinished, err := a.UnfinishedLedgerKey(); err != nil || unfinished != "" {
+		t.Errorf("unfinished is %q, %v", unfinished, err)
+	}
+	record, previous, err := a.SuccessorKey("assay/test/2", held, kept)
+	if err != nil || previous != rotated.Key || record.Action != evidence.KeySucceeded {
+		t.Fatalf("%+v after %s, %v", record, previous, err)
+	}
+	s, _, err := evidence.OpenSuccession([]byte(record.Succession), previous)
+	if err != nil || s.Held != held || s.Kept != kept || s.Key != record.Key {
+		t.Errorf("the succession says %+v, %v", s, err)
+	}
+	if unfinished, err := a.UnfinishedLedgerKey(); err != nil || unfinished != record.Key {
+		t.Errorf("unfinished is %q, %v", unfinished, err)
+	}
+	if err := a.TakeNextLedgerKey(false); err != nil {
+		t.Fatal(err)
+	}
+	if a = load(t, dir); a.Origin() != "assay/test/2" || a.LedgerKey() != record.Key || len(a.LedgerSigners()) != 1 {
+		t.Errorf("the keys are of %s, %s, %d signers", a.Origin(), a.LedgerKey(), len(a.LedgerSigners()))
+	}
+	if _, ok, err := a.RotationFrom(first); ok || err != nil {
+		t.Errorf("with the old key gone: %t, %v", ok, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	consolev1 "github.com/assay-audit/assay/proto/assay/console/v1"
+	"github.com/assay-audit/assay/proto/evidence"
 )
 
 // showVouching prints who stands behind the ledger, and that nobody outside does.
@@ -34,6 +35,28 @@ func showVouching(e *env, m *consolev1.GetLedgerResponse) {
 	}
 	for _, key := range m.GetKeys() {
 		fmt.Fprintf(e.stdout, "key from position %d on: %s\n", key.GetPosition(), plain(key.GetKey()))
+		if s, err := evidence.ReadSuccession([]byte(key.GetSuccession())); err == nil {
+			fmt.Fprintf(e.stdout, "  with it a ledger began that follows %s after an older backup was restored: of %d leaves %d were kept\n",
+				plain(nameOfKey(s.Previous)), s.Held.Size, s.Kept.Size)
+		}
+	}
+	showLost(e, m.GetLost())
+}
+
+// nameOfKey is the ledger's name in a key in note format.
+func nameOfKey(key string) string {
+	name, _, _ := strings.Cut(key, "+")
+	return name
+}
+
+func showLost(e *env, lost []*consolev1.LostRange) {
+	for _, l := range lost {
+		to := fmt.Sprintf("to %d", l.GetToNumber())
+		if l.GetToNumber() == 0 {
+			to = "on"
+		}
+		fmt.Fprintf(e.stdout, "lost: host %s, stream %s, epoch %d, batches from %d %s: acknowledged, and nobody has them\n",
+			l.GetHostId(), l.GetStreamId(), l.GetEpoch(), l.GetFromNumber(), to)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,8 @@ type witnessWatchCmd struct {
 	Every    time.Duration `help:"Look again and again, this far apart; without it once."`
 	NoSubmit bool          `help:"Do not bring the signature to the server."`
 	JSON     bool          `name:"json" help:"Print JSON, a line for each look."`
+
+	AcceptSuccessor bool `help:"Go over to the ledger that follows, where the ledger says that it ended: its database was restored from an older backup."`
 }
 
 // Help adds examples to --help.
@@ -87,13 +90,15 @@ signed and by the ledger's tiles that it extends the checkpoint which was signed
 brings the signature to the server, which shows it if it was started with --witness KEY.
 
 A ledger that shows two histories is refused: both signed notes are kept in a file beside the state. They are proof.
+A ledger whose database was restored from an older backup ends by its own word, and another follows it. That is told, with
+what was lost, and looked at no further until --accept-successor, once; what was signed before stays in the state.
 
 Examples:
   assayctl witness keygen witness.auditor.example --out witness.key
   assayctl witness --key witness.key --state witness.json --log-key assay/example+1f2e3d4c+AQ...
   assayctl witness --key witness.key --state witness.json --log-key assay/example+1f2e3d4c+AQ... --every 10m
 
-Exit codes: 0 signed, 1 the ledger contradicts what was signed before, 2 it could not be looked at.`
+Exit codes: 0 signed, 1 the ledger contradicts what was signed before, or has ended, 2 it could not be looked at.`
 }
 
 // Run watches.
@@ -118,11 +123,17 @@ func (c *witnessWatchCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
+	if c.AcceptSuccessor {
+		if err := look.accept(e, w); err != nil {
+			return err
+		}
+	}
 	for {
 		err := c.once(e, w, look)
 		var fork *witness.ForkError
+		var ended *witness.SuccessionError
 		switch {
-		case errors.As(err, &fork):
+		case errors.As(err, &fork), errors.As(err, &ended):
 			e.code = ExitBad
 			fmt.Fprintln(e.stderr, "assayctl:", err)
 			return nil
@@ -167,7 +178,20 @@ func newLook(s session, origin string) (*look, error) {
 	return &look{origin, tiles, client}, err
 }
 
-// keyChanges asks the server for the rotations of the ledger's key; each is
+// accept goes over to the ledger that follows the one that is watched now.
+func (l *look) accept(e *env, w *witness.Witness) error {
+	changes, err := l.keyChanges(e.ctx)
+	if err != nil {
+		return err
+	}
+	s, err := w.Accept(w.Current(l.origin), changes)
+	if err == nil {
+		fmt.Fprintf(e.stderr, "accepted: %s follows, with %d of %d leaves\n", plain(nameOfKey(s.Key)), s.Kept.Size, s.Held.Size)
+	}
+	return err
+}
+
+// keyChanges asks the server for the changes of the ledger's key; each is
 // verified by the key before it.
 func (l *look) keyChanges(ctx context.Context) ([]string, error) {
 	res, err := l.client.Ledger.GetLedger(ctx, connect.NewRequest(&consolev1.GetLedgerRequest{}))
@@ -176,7 +200,7 @@ func (l *look) keyChanges(ctx context.Context) ([]string, error) {
 	}
 	var changes []string
 	for _, key := range res.Msg.GetKeys() {
-		changes = append(changes, key.GetRotation())
+		changes = append(changes, cmp.Or(key.GetRotation(), key.GetSuccession()))
 	}
 	return changes, nil
 }

@@ -19,6 +19,7 @@ const (
 	cosignedWithin = time.Hour
 	// shownStamps and the list of checkpoints are bounded.
 	shownStamps      = 30
+	shownLost        = 100
 	checkpointsShown = 100
 	maxCheckpoints   = 1000
 )
@@ -35,7 +36,7 @@ func (s *ledgerService) vouching(ctx context.Context, res *consolev1.GetLedgerRe
 		return err
 	}
 	for _, key := range keys {
-		res.Keys = append(res.Keys, &consolev1.LedgerKey{Position: uint64(key.Position), Key: key.Key, Rotation: key.Rotation})
+		res.Keys = append(res.Keys, &consolev1.LedgerKey{Position: uint64(key.Position), Key: key.Key, Rotation: key.Rotation, Succession: key.Succession})
 	}
 	stamps, err := s.cfg.Store.TimeStamps(ctx, "", shownStamps)
 	if err != nil {
@@ -43,6 +44,14 @@ func (s *ledgerService) vouching(ctx context.Context, res *consolev1.GetLedgerRe
 	}
 	for _, t := range stamps {
 		res.TimeStamps = append(res.TimeStamps, &consolev1.TimeStamp{Authority: t.Authority, Size: uint64(t.Size), StampedAt: stamp(t.StampedAt), Token: t.Token})
+	}
+	lost, err := s.cfg.Store.LostRanges(ctx, shownLost)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		res.Lost = append(res.Lost, &consolev1.LostRange{HostId: assay.HostID(l.Host).String(), AgentId: assay.AgentID(l.Agent).String(),
+			StreamId: assay.StreamID(l.Stream).String(), Epoch: l.Epoch, FromNumber: l.From, ToNumber: l.To})
 	}
 	return s.witnesses(ctx, res)
 }

@@ -18,6 +18,7 @@ type verifier struct {
 	examined  map[int64]examination // of the page at hand, by position
 	signers   *signers
 	keys      []ledgerKey
+	kept      map[int64]evidence.Hash // roots that successions say were kept, by size
 	report    *Report
 	snapshot  postgres.LedgerSnapshot
 

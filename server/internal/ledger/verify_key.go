@@ -6,6 +6,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
 // ledgerKey is a key that signs checkpoints of sizes above a position, until
@@ -27,6 +28,7 @@ func (v *verifier) beginKeys() {
 			continue
 		}
 		v.keys = append(v.keys, ledgerKey{row.Position, row.Key, key})
+		v.expectKept(row)
 	}
 	if len(v.keys) == 0 {
 		v.keys = []ledgerKey{{-1, "", v.cfg.Key}}
@@ -36,6 +38,28 @@ func (v *verifier) beginKeys() {
 	newest := v.keys[len(v.keys)-1]
 	if newest.verifier.Name() != v.cfg.Key.Name() || newest.verifier.KeyHash() != v.cfg.Key.KeyHash() {
 		v.problem("key", newest.position, fmt.Sprintf("the ledger's newest key is not the trusted one of %s", v.cfg.Key.Name()))
+	}
+}
+
+// expectKept remembers the tree with which a ledger that follows another begins.
+func (v *verifier) expectKept(row postgres.LedgerKey) {
+	if row.Action != evidence.KeySucceeded || len(v.keys) < 2 {
+		return
+	}
+	s, _, err := evidence.OpenSuccession([]byte(row.Succession), v.keys[len(v.keys)-2].text)
+	if err != nil {
+		return // told at its leaf
+	}
+	if v.kept == nil {
+		v.kept = map[int64]evidence.Hash{}
+	}
+	v.kept[s.Kept.Size] = s.Kept.Root
+}
+
+// keptTree compares the tree so far with what a succession says was kept.
+func (v *verifier) keptTree(size int64) {
+	if root, ok := v.kept[size]; ok && v.tree.size == size && v.tree.root() != root && !v.inDoubt() {
+		v.problem("key", -1, fmt.Sprintf("a succession says that %d leaves were kept, with another root than they have", size))
 	}
 }
 
@@ -82,7 +106,23 @@ func (v *verifier) keyLeaf(position int64, leaf *evidence.Leaf) {
 		case rotation.Key != record.Key:
 			v.problem("key", position, "its rotation names another")
 		}
+	case evidence.KeySucceeded:
+		v.succession(position, record, before)
 	default:
 		v.problem("leaf", position, fmt.Sprintf("%q is nothing that a key does", record.Action))
+	}
+}
+
+// succession verifies that the ledger which ended kept what the one that follows
+// begins with.
+func (v *verifier) succession(position int64, record evidence.KeyRecord, before string) {
+	s, _, err := evidence.OpenSuccession([]byte(record.Succession), before)
+	switch {
+	case err != nil:
+		v.problem("key", position, err.Error())
+	case s.Key != record.Key:
+		v.problem("key", position, "its succession names another")
+	case s.Kept.Size > position:
+		v.problem("key", position, fmt.Sprintf("its succession keeps %d leaves, there were %d", s.Kept.Size, position))
 	}
 }

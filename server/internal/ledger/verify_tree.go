@@ -84,6 +84,7 @@ func (v *verifier) compare(p *postgres.LedgerPage, position int64, n node, child
 
 // checkpoint verifies the checkpoint of size, where there is one.
 func (v *verifier) checkpoint(p *postgres.LedgerPage, size int64) {
+	v.keptTree(size)
 	c, ok := p.Checkpoints[size]
 	if !ok || size > v.snapshot.Tree.Size {
 		return

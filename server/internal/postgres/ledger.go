@@ -70,6 +70,9 @@ func (s *Store) GrowTree(ctx context.Context, limit int64, g Grower) (grown Grow
 		if to <= old.Size {
 			return nil
 		}
+		if err := refuseUnheld(ctx, tx); err != nil {
+			return err
+		}
 		grown.Tree, err = s.growTree(ctx, tx, g, old, to)
 		return err
 	})

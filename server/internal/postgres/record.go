@@ -86,13 +86,33 @@ func (s *Store) appendRecords(ctx context.Context, tx pgx.Tx, records []Record) 
 	if first, err = s.AppendLeaves(ctx, tx, leaves); err != nil {
 		return 0, err
 	}
+	return first, insertRecords(ctx, tx, first, records)
+}
+
+func insertRecords(ctx context.Context, tx pgx.Tx, first int64, records []Record) error {
 	for i, r := range records {
 		_, err := tx.Exec(ctx, `INSERT INTO leaf_record (position, kind, name, body) VALUES ($1, $2, $3, $4)`, first+int64(i), int16(r.Kind), r.Name, r.Body)
 		if err != nil {
-			return 0, fmt.Errorf("inserting record of %s: %w", r.Kind, err)
+			return fmt.Errorf("inserting record of %s: %w", r.Kind, err)
 		}
 	}
-	return first, nil
+	return nil
+}
+
+// LostRanges returns the newest records of what was lost, at most limit.
+func (s *Store) LostRanges(ctx context.Context, limit int) ([]evidence.LostRecord, error) {
+	rows, err := s.db.Query(ctx, `SELECT body FROM leaf_record WHERE kind = $1 ORDER BY position DESC LIMIT $2`, int16(evidence.LeafLost), limit)
+	if err != nil {
+		return nil, translate("reading lost ranges", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r evidence.LostRecord, err error) {
+		var body []byte
+		if err := row.Scan(&body); err != nil {
+			return r, err
+		}
+		return r, evidence.Decode(body, &r)
+	})
+	return list, translate("reading lost ranges", err)
 }
 
 // keyName is the Name of the one line of keys.

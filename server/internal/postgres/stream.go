@@ -95,7 +95,11 @@ func (s *Store) grantEpoch(ctx context.Context, tx pgx.Tx, agent *assay.Agent, r
 		// The agent knows of no stream, we do: it lost what it had.
 		r.Reason = assay.ReasonReinstall
 	}
-	taken, err := s.takePositions(ctx, tx, 1)
+	lost, err := lostRecord(agent, r, &previous, fresh)
+	if err != nil {
+		return assay.Head{}, nil, err
+	}
+	taken, err := s.takePositions(ctx, tx, 1+len(lost))
 	if err != nil {
 		return assay.Head{}, nil, err
 	}
@@ -107,11 +111,29 @@ func (s *Store) grantEpoch(ctx context.Context, tx pgx.Tx, agent *assay.Agent, r
 	opening := record.Canonical()
 	head.Epoch, head.Number, head.Hash = record.Epoch, 0, evidence.HashOpening(opening)
 	leaves := []evidence.Leaf{{Kind: evidence.LeafEpoch, Body: opening}}
+	for _, l := range lost {
+		leaves = append(leaves, evidence.Leaf{Kind: l.Kind, Body: l.Body})
+	}
 	stamp(leaves, taken.at)
 	if err := copyLeaves(ctx, tx, taken.first, leaves); err != nil {
 		return assay.Head{}, nil, err
 	}
+	if err := insertRecords(ctx, tx, taken.first+1, lost); err != nil {
+		return assay.Head{}, nil, err
+	}
 	return head, opening, insertEpoch(ctx, tx, agent, &head, opening, taken, fresh)
+}
+
+// lostRecord is what is to be recorded as lost, if the agent speaks of what
+// follows the head that we have.
+func lostRecord(agent *assay.Agent, r assay.EpochRequest, previous *assay.Head, fresh bool) ([]Record, error) {
+	if fresh || r.LostFrom == 0 || r.LostFrom != previous.Number+1 {
+		return nil, nil
+	}
+	record, err := NewRecord(evidence.LeafLost, previous.Stream.String(), evidence.LostRecord{
+		Agent: evidence.ID(agent.ID), Host: evidence.ID(agent.HostID), Stream: evidence.ID(previous.Stream), Epoch: previous.Epoch, From: r.LostFrom, To: r.LostTo,
+	})
+	return []Record{record}, err
 }
 
 func insertEpoch(ctx context.Context, tx pgx.Tx, agent *assay.Agent, head *assay.Head, opening []byte, taken positions, fresh bool) error {

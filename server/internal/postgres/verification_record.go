@@ -55,7 +55,7 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 		err = read(&r)
 		r.From, r.To, r.RecordedAt = coarse(r.From), coarse(r.To), coarse(r.RecordedAt)
 		normal = r
-	case evidence.LeafKey, evidence.LeafEngine:
+	case evidence.LeafKey, evidence.LeafEngine, evidence.LeafLost:
 		return body, true, nil // their rows keep it as it is
 	case evidence.LeafPack:
 		// Only a framework's has such a row.

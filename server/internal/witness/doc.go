@@ -55,3 +55,13 @@ func (e *ForkError) Error() string {
 	}
 	return text
 }
+
+// SuccessionError says that the log has ended by its own word and that another
+// follows it, which has lost leaves: an older backup was restored. A witness goes
+// over to it when its owner has accepted that.
+type SuccessionError struct{ evidence.Succession }
+
+func (e *SuccessionError) Error() string {
+	return fmt.Sprintf("SUCCESSION: the log says, signed by its own key, that its database was restored from an older backup: of %d leaves %d were kept. It ends there, and %s follows it. Ask its operator what happened, and what is lost; then accept it",
+		e.Held.Size, e.Kept.Size, nameOf(e.Key))
+}

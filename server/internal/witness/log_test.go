@@ -33,7 +33,12 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
-	secret, public, err := note.GenerateKey(rand.Reader, origin)
+	return newNamedLedger(t, origin)
+}
+
+func newNamedLedger(t *testing.T, name string) *ledger {
+	t.Helper()
+	secret, public, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +87,7 @@ func (l *ledger) checkpoint(size int64) evidence.Checkpoint {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return evidence.Checkpoint{Origin: origin, Size: size, Root: evidence.Hash(root)}
+	return evidence.Checkpoint{Origin: l.signer.Name(), Size: size, Root: evidence.Hash(root)}
 }
 
 // signed is the checkpoint of size leaves as a note.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,8 @@ type Known struct {
 	At   time.Time     `json:"at"`
 	// Key is the log's key as it was trusted last, with what led to it.
 	Key string `json:"key,omitempty"`
+	// Successor is the log that follows this one, once that was accepted.
+	Successor string `json:"successor,omitempty"`
 }
 
 const maxState = 16 << 20
@@ -73,11 +76,13 @@ func (s *State) Known(origin string) Known { return s.logs[origin] }
 
 // keep remembers a checkpoint, and returns once that is on disk.
 func (s *State) keep(origin string, k Known) error {
-	next := map[string]Known{}
-	for name, known := range s.logs {
-		next[name] = known
-	}
-	next[origin] = k
+	return s.keepAll(map[string]Known{origin: k})
+}
+
+// keepAll remembers all of them or none.
+func (s *State) keepAll(logs map[string]Known) error {
+	next := maps.Clone(s.logs)
+	maps.Copy(next, logs)
 	text, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding witness state: %w", err)

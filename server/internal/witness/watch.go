@@ -28,14 +28,16 @@ type Watched struct {
 // Watch fetches the newest checkpoint of a log (C2SP tlog-tiles), proves from its
 // tiles that it extends the one that was signed last, and signs it. changes
 // returns the log's key changes, should its key not be the one that is trusted.
-// A ForkError is proof against the log.
+// A ForkError is proof against the log; a SuccessionError says that the log ended and
+// another follows, which is watched in its place once it was accepted.
 func (w *Witness) Watch(ctx context.Context, tiles torchwood.TileReader, origin string, changes func(context.Context) ([]string, error)) (Watched, error) {
 	signed, err := tiles.ReadEndpoint(ctx, "checkpoint")
 	if err != nil {
 		return Watched{}, fmt.Errorf("fetching the checkpoint: %w", err)
 	}
+	origin = w.Current(origin)
 	if named := originOf(signed); named != origin {
-		return Watched{}, fmt.Errorf("%w: the checkpoint is of %q, watched is %q", ErrUnknownLog, named, origin)
+		return Watched{}, w.another(ctx, origin, named, changes)
 	}
 	c, err := w.Open(signed)
 	if errors.Is(err, ErrSignature) {
@@ -58,6 +60,22 @@ func (w *Witness) Watch(ctx context.Context, tiles torchwood.TileReader, origin 
 	}
 	line, err := w.Add(known.Size, proof, signed)
 	return Watched{Checkpoint: c, Extends: known.Size, Line: line}, err
+}
+
+// another says why a log shows the checkpoint of another.
+func (w *Witness) another(ctx context.Context, origin, named string, changes func(context.Context) ([]string, error)) error {
+	said, err := changes(ctx)
+	if err != nil {
+		return fmt.Errorf("fetching the log's key changes: %w", err)
+	}
+	s, err := w.succession(origin, said)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return &SuccessionError{*s}
+	}
+	return fmt.Errorf("%w: the checkpoint is of %q, watched is %q", ErrUnknownLog, named, origin)
 }
 
 // prove computes the proof that c extends what is known. The tiles are verified

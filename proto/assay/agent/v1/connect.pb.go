@@ -1193,7 +1193,10 @@ type Checkpoint struct {
 	Cosign bool `protobuf:"varint,4,opt,name=cosign,proto3" json:"cosign,omitempty"`
 	// key_changes lead from known_key to the key that signed: notes signed by the
 	// key before and the next (proto/evidence: Rotation, Succession).
-	KeyChanges    [][]byte `protobuf:"bytes,5,rep,name=key_changes,json=keyChanges,proto3" json:"key_changes,omitempty"`
+	KeyChanges [][]byte `protobuf:"bytes,5,rep,name=key_changes,json=keyChanges,proto3" json:"key_changes,omitempty"`
+	// known_size is that of the request: by the time of an answer the agent may have
+	// verified a newer checkpoint, from which consistency proves nothing.
+	KnownSize     uint64 `protobuf:"varint,6,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,6 +1264,13 @@ func (x *Checkpoint) GetKeyChanges() [][]byte {
 		return x.KeyChanges
 	}
 	return nil
+}
+
+func (x *Checkpoint) GetKnownSize() uint64 {
+	if x != nil {
+		return x.KnownSize
+	}
+	return 0
 }
 
 // Cosignature is the agent's signature of a checkpoint that it verified
@@ -1546,7 +1556,7 @@ const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"\n" +
 	"stream_ids\x18\x02 \x03(\fR\tstreamIds\x12\x16\n" +
 	"\x06cosign\x18\x03 \x01(\bR\x06cosign\x12\x1b\n" +
-	"\tknown_key\x18\x04 \x01(\tR\bknownKey\"\xb6\x01\n" +
+	"\tknown_key\x18\x04 \x01(\tR\bknownKey\"\xd5\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\fR\x04note\x12 \n" +
@@ -1556,7 +1566,9 @@ const file_assay_agent_v1_connect_proto_rawDesc = "" +
 	"inclusions\x12\x16\n" +
 	"\x06cosign\x18\x04 \x01(\bR\x06cosign\x12\x1f\n" +
 	"\vkey_changes\x18\x05 \x03(\fR\n" +
-	"keyChanges\"p\n" +
+	"keyChanges\x12\x1d\n" +
+	"\n" +
+	"known_size\x18\x06 \x01(\x04R\tknownSize\"p\n" +
 	"\vCosignature\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x1b\n" +

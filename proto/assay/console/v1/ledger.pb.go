@@ -76,8 +76,11 @@ type GetLedgerResponse struct {
 	CosignedHosts uint64 `protobuf:"varint,9,opt,name=cosigned_hosts,json=cosignedHosts,proto3" json:"cosigned_hosts,omitempty"`
 	CosignedSize  uint64 `protobuf:"varint,10,opt,name=cosigned_size,json=cosignedSize,proto3" json:"cosigned_size,omitempty"`
 	// keys are those that signed checkpoints, oldest first.
-	Keys          []*LedgerKey `protobuf:"bytes,11,rep,name=keys,proto3" json:"keys,omitempty"`
-	TimeStamps    []*TimeStamp `protobuf:"bytes,12,rep,name=time_stamps,json=timeStamps,proto3" json:"time_stamps,omitempty"`
+	Keys       []*LedgerKey `protobuf:"bytes,11,rep,name=keys,proto3" json:"keys,omitempty"`
+	TimeStamps []*TimeStamp `protobuf:"bytes,12,rep,name=time_stamps,json=timeStamps,proto3" json:"time_stamps,omitempty"`
+	// lost are batches that the server had acknowledged and nobody has any more,
+	// since an older backup was restored; newest first, at most 100.
+	Lost          []*LostRange `protobuf:"bytes,13,rep,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +199,99 @@ func (x *GetLedgerResponse) GetTimeStamps() []*TimeStamp {
 	return nil
 }
 
+func (x *GetLedgerResponse) GetLost() []*LostRange {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+type LostRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host_id, agent_id and stream_id are UUIDs.
+	HostId     string `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
+	AgentId    string `protobuf:"bytes,2,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	StreamId   string `protobuf:"bytes,3,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	Epoch      uint32 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	FromNumber uint64 `protobuf:"varint,5,opt,name=from_number,json=fromNumber,proto3" json:"from_number,omitempty"`
+	// to_number is 0 where the agent does not know.
+	ToNumber      uint64 `protobuf:"varint,6,opt,name=to_number,json=toNumber,proto3" json:"to_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LostRange) Reset() {
+	*x = LostRange{}
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LostRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LostRange) ProtoMessage() {}
+
+func (x *LostRange) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LostRange.ProtoReflect.Descriptor instead.
+func (*LostRange) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LostRange) GetHostId() string {
+	if x != nil {
+		return x.HostId
+	}
+	return ""
+}
+
+func (x *LostRange) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *LostRange) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
+func (x *LostRange) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LostRange) GetFromNumber() uint64 {
+	if x != nil {
+		return x.FromNumber
+	}
+	return 0
+}
+
+func (x *LostRange) GetToNumber() uint64 {
+	if x != nil {
+		return x.ToNumber
+	}
+	return 0
+}
+
 type Witness struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -214,7 +310,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -226,7 +322,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[2]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -239,7 +335,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{2}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Witness) GetName() string {
@@ -290,14 +386,18 @@ type LedgerKey struct {
 	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	Key      string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	// rotation is the note by which the key before it says so; empty for the first.
-	Rotation      string `protobuf:"bytes,3,opt,name=rotation,proto3" json:"rotation,omitempty"`
+	// rotation is the note by which the key before says so; empty for the first.
+	Rotation string `protobuf:"bytes,3,opt,name=rotation,proto3" json:"rotation,omitempty"`
+	// succession is the note by which the ledger of the key before ends and one of
+	// another name follows it; empty but where an older backup was restored.
+	Succession    string `protobuf:"bytes,4,opt,name=succession,proto3" json:"succession,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LedgerKey) Reset() {
 	*x = LedgerKey{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +409,7 @@ func (x *LedgerKey) String() string {
 func (*LedgerKey) ProtoMessage() {}
 
 func (x *LedgerKey) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[3]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +422,7 @@ func (x *LedgerKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerKey.ProtoReflect.Descriptor instead.
 func (*LedgerKey) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LedgerKey) GetPosition() uint64 {
@@ -346,6 +446,13 @@ func (x *LedgerKey) GetRotation() string {
 	return ""
 }
 
+func (x *LedgerKey) GetSuccession() string {
+	if x != nil {
+		return x.Succession
+	}
+	return ""
+}
+
 type TimeStamp struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Authority string                 `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
@@ -359,7 +466,7 @@ type TimeStamp struct {
 
 func (x *TimeStamp) Reset() {
 	*x = TimeStamp{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +478,7 @@ func (x *TimeStamp) String() string {
 func (*TimeStamp) ProtoMessage() {}
 
 func (x *TimeStamp) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[4]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +491,7 @@ func (x *TimeStamp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeStamp.ProtoReflect.Descriptor instead.
 func (*TimeStamp) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TimeStamp) GetAuthority() string {
@@ -427,7 +534,7 @@ type ListCheckpointsRequest struct {
 
 func (x *ListCheckpointsRequest) Reset() {
 	*x = ListCheckpointsRequest{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +546,7 @@ func (x *ListCheckpointsRequest) String() string {
 func (*ListCheckpointsRequest) ProtoMessage() {}
 
 func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[5]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +559,7 @@ func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCheckpointsRequest) GetBefore() uint64 {
@@ -478,7 +585,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +597,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[6]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +610,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*CheckpointSummary {
@@ -527,7 +634,7 @@ type CheckpointSummary struct {
 
 func (x *CheckpointSummary) Reset() {
 	*x = CheckpointSummary{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +646,7 @@ func (x *CheckpointSummary) String() string {
 func (*CheckpointSummary) ProtoMessage() {}
 
 func (x *CheckpointSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[7]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +659,7 @@ func (x *CheckpointSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointSummary.ProtoReflect.Descriptor instead.
 func (*CheckpointSummary) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckpointSummary) GetSize() uint64 {
@@ -601,7 +708,7 @@ type CosignRequest struct {
 
 func (x *CosignRequest) Reset() {
 	*x = CosignRequest{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +720,7 @@ func (x *CosignRequest) String() string {
 func (*CosignRequest) ProtoMessage() {}
 
 func (x *CosignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[8]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +733,7 @@ func (x *CosignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CosignRequest.ProtoReflect.Descriptor instead.
 func (*CosignRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CosignRequest) GetSize() uint64 {
@@ -651,7 +758,7 @@ type CosignResponse struct {
 
 func (x *CosignResponse) Reset() {
 	*x = CosignResponse{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +770,7 @@ func (x *CosignResponse) String() string {
 func (*CosignResponse) ProtoMessage() {}
 
 func (x *CosignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[9]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +783,7 @@ func (x *CosignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CosignResponse.ProtoReflect.Descriptor instead.
 func (*CosignResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 type VerifyRequest struct {
@@ -690,7 +797,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +809,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[10]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +822,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VerifyRequest) GetFromStart() bool {
@@ -737,7 +844,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +856,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[11]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +869,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VerifyResponse) GetChecked() uint64 {
@@ -803,7 +910,7 @@ type Verification struct {
 
 func (x *Verification) Reset() {
 	*x = Verification{}
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +922,7 @@ func (x *Verification) String() string {
 func (*Verification) ProtoMessage() {}
 
 func (x *Verification) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_ledger_proto_msgTypes[12]
+	mi := &file_assay_console_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +935,7 @@ func (x *Verification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verification.ProtoReflect.Descriptor instead.
 func (*Verification) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_assay_console_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Verification) GetStartedAt() *timestamppb.Timestamp {
@@ -892,7 +999,7 @@ var File_assay_console_v1_ledger_proto protoreflect.FileDescriptor
 const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"\x1dassay/console/v1/ledger.proto\x12\x10assay.console.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetLedgerRequest\"\xa6\x04\n" +
+	"\x10GetLedgerRequest\"\xd7\x04\n" +
 	"\x11GetLedgerResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x1e\n" +
 	"\n" +
@@ -909,7 +1016,16 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	" \x01(\x04R\fcosignedSize\x12/\n" +
 	"\x04keys\x18\v \x03(\v2\x1b.assay.console.v1.LedgerKeyR\x04keys\x12<\n" +
 	"\vtime_stamps\x18\f \x03(\v2\x1b.assay.console.v1.TimeStampR\n" +
-	"timeStamps\"\xae\x01\n" +
+	"timeStamps\x12/\n" +
+	"\x04lost\x18\r \x03(\v2\x1b.assay.console.v1.LostRangeR\x04lost\"\xb0\x01\n" +
+	"\tLostRange\x12\x17\n" +
+	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x19\n" +
+	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12\x1b\n" +
+	"\tstream_id\x18\x03 \x01(\tR\bstreamId\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x1f\n" +
+	"\vfrom_number\x18\x05 \x01(\x04R\n" +
+	"fromNumber\x12\x1b\n" +
+	"\tto_number\x18\x06 \x01(\x04R\btoNumber\"\xae\x01\n" +
 	"\aWitness\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x10\n" +
@@ -918,11 +1034,14 @@ const file_assay_console_v1_ledger_proto_rawDesc = "" +
 	"\tsigned_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x1e\n" +
 	"\n" +
 	"configured\x18\x06 \x01(\bR\n" +
-	"configured\"U\n" +
+	"configured\"u\n" +
 	"\tLedgerKey\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1a\n" +
-	"\brotation\x18\x03 \x01(\tR\brotation\"\x8e\x01\n" +
+	"\brotation\x18\x03 \x01(\tR\brotation\x12\x1e\n" +
+	"\n" +
+	"succession\x18\x04 \x01(\tR\n" +
+	"succession\"\x8e\x01\n" +
 	"\tTimeStamp\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\tR\tauthority\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x129\n" +
@@ -981,50 +1100,52 @@ func file_assay_console_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_assay_console_v1_ledger_proto_rawDescData
 }
 
-var file_assay_console_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_assay_console_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_assay_console_v1_ledger_proto_goTypes = []any{
 	(*GetLedgerRequest)(nil),        // 0: assay.console.v1.GetLedgerRequest
 	(*GetLedgerResponse)(nil),       // 1: assay.console.v1.GetLedgerResponse
-	(*Witness)(nil),                 // 2: assay.console.v1.Witness
-	(*LedgerKey)(nil),               // 3: assay.console.v1.LedgerKey
-	(*TimeStamp)(nil),               // 4: assay.console.v1.TimeStamp
-	(*ListCheckpointsRequest)(nil),  // 5: assay.console.v1.ListCheckpointsRequest
-	(*ListCheckpointsResponse)(nil), // 6: assay.console.v1.ListCheckpointsResponse
-	(*CheckpointSummary)(nil),       // 7: assay.console.v1.CheckpointSummary
-	(*CosignRequest)(nil),           // 8: assay.console.v1.CosignRequest
-	(*CosignResponse)(nil),          // 9: assay.console.v1.CosignResponse
-	(*VerifyRequest)(nil),           // 10: assay.console.v1.VerifyRequest
-	(*VerifyResponse)(nil),          // 11: assay.console.v1.VerifyResponse
-	(*Verification)(nil),            // 12: assay.console.v1.Verification
-	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
+	(*LostRange)(nil),               // 2: assay.console.v1.LostRange
+	(*Witness)(nil),                 // 3: assay.console.v1.Witness
+	(*LedgerKey)(nil),               // 4: assay.console.v1.LedgerKey
+	(*TimeStamp)(nil),               // 5: assay.console.v1.TimeStamp
+	(*ListCheckpointsRequest)(nil),  // 6: assay.console.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 7: assay.console.v1.ListCheckpointsResponse
+	(*CheckpointSummary)(nil),       // 8: assay.console.v1.CheckpointSummary
+	(*CosignRequest)(nil),           // 9: assay.console.v1.CosignRequest
+	(*CosignResponse)(nil),          // 10: assay.console.v1.CosignResponse
+	(*VerifyRequest)(nil),           // 11: assay.console.v1.VerifyRequest
+	(*VerifyResponse)(nil),          // 12: assay.console.v1.VerifyResponse
+	(*Verification)(nil),            // 13: assay.console.v1.Verification
+	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
 }
 var file_assay_console_v1_ledger_proto_depIdxs = []int32{
-	13, // 0: assay.console.v1.GetLedgerResponse.checkpoint_at:type_name -> google.protobuf.Timestamp
-	12, // 1: assay.console.v1.GetLedgerResponse.last_verification:type_name -> assay.console.v1.Verification
-	2,  // 2: assay.console.v1.GetLedgerResponse.witnesses:type_name -> assay.console.v1.Witness
-	3,  // 3: assay.console.v1.GetLedgerResponse.keys:type_name -> assay.console.v1.LedgerKey
-	4,  // 4: assay.console.v1.GetLedgerResponse.time_stamps:type_name -> assay.console.v1.TimeStamp
-	13, // 5: assay.console.v1.Witness.signed_at:type_name -> google.protobuf.Timestamp
-	13, // 6: assay.console.v1.TimeStamp.stamped_at:type_name -> google.protobuf.Timestamp
-	7,  // 7: assay.console.v1.ListCheckpointsResponse.checkpoints:type_name -> assay.console.v1.CheckpointSummary
-	13, // 8: assay.console.v1.CheckpointSummary.signed_at:type_name -> google.protobuf.Timestamp
-	13, // 9: assay.console.v1.CheckpointSummary.stamped_at:type_name -> google.protobuf.Timestamp
-	12, // 10: assay.console.v1.VerifyResponse.report:type_name -> assay.console.v1.Verification
-	13, // 11: assay.console.v1.Verification.started_at:type_name -> google.protobuf.Timestamp
-	13, // 12: assay.console.v1.Verification.finished_at:type_name -> google.protobuf.Timestamp
-	0,  // 13: assay.console.v1.LedgerService.GetLedger:input_type -> assay.console.v1.GetLedgerRequest
-	10, // 14: assay.console.v1.LedgerService.Verify:input_type -> assay.console.v1.VerifyRequest
-	5,  // 15: assay.console.v1.LedgerService.ListCheckpoints:input_type -> assay.console.v1.ListCheckpointsRequest
-	8,  // 16: assay.console.v1.LedgerService.Cosign:input_type -> assay.console.v1.CosignRequest
-	1,  // 17: assay.console.v1.LedgerService.GetLedger:output_type -> assay.console.v1.GetLedgerResponse
-	11, // 18: assay.console.v1.LedgerService.Verify:output_type -> assay.console.v1.VerifyResponse
-	6,  // 19: assay.console.v1.LedgerService.ListCheckpoints:output_type -> assay.console.v1.ListCheckpointsResponse
-	9,  // 20: assay.console.v1.LedgerService.Cosign:output_type -> assay.console.v1.CosignResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	14, // 0: assay.console.v1.GetLedgerResponse.checkpoint_at:type_name -> google.protobuf.Timestamp
+	13, // 1: assay.console.v1.GetLedgerResponse.last_verification:type_name -> assay.console.v1.Verification
+	3,  // 2: assay.console.v1.GetLedgerResponse.witnesses:type_name -> assay.console.v1.Witness
+	4,  // 3: assay.console.v1.GetLedgerResponse.keys:type_name -> assay.console.v1.LedgerKey
+	5,  // 4: assay.console.v1.GetLedgerResponse.time_stamps:type_name -> assay.console.v1.TimeStamp
+	2,  // 5: assay.console.v1.GetLedgerResponse.lost:type_name -> assay.console.v1.LostRange
+	14, // 6: assay.console.v1.Witness.signed_at:type_name -> google.protobuf.Timestamp
+	14, // 7: assay.console.v1.TimeStamp.stamped_at:type_name -> google.protobuf.Timestamp
+	8,  // 8: assay.console.v1.ListCheckpointsResponse.checkpoints:type_name -> assay.console.v1.CheckpointSummary
+	14, // 9: assay.console.v1.CheckpointSummary.signed_at:type_name -> google.protobuf.Timestamp
+	14, // 10: assay.console.v1.CheckpointSummary.stamped_at:type_name -> google.protobuf.Timestamp
+	13, // 11: assay.console.v1.VerifyResponse.report:type_name -> assay.console.v1.Verification
+	14, // 12: assay.console.v1.Verification.started_at:type_name -> google.protobuf.Timestamp
+	14, // 13: assay.console.v1.Verification.finished_at:type_name -> google.protobuf.Timestamp
+	0,  // 14: assay.console.v1.LedgerService.GetLedger:input_type -> assay.console.v1.GetLedgerRequest
+	11, // 15: assay.console.v1.LedgerService.Verify:input_type -> assay.console.v1.VerifyRequest
+	6,  // 16: assay.console.v1.LedgerService.ListCheckpoints:input_type -> assay.console.v1.ListCheckpointsRequest
+	9,  // 17: assay.console.v1.LedgerService.Cosign:input_type -> assay.console.v1.CosignRequest
+	1,  // 18: assay.console.v1.LedgerService.GetLedger:output_type -> assay.console.v1.GetLedgerResponse
+	12, // 19: assay.console.v1.LedgerService.Verify:output_type -> assay.console.v1.VerifyResponse
+	7,  // 20: assay.console.v1.LedgerService.ListCheckpoints:output_type -> assay.console.v1.ListCheckpointsResponse
+	10, // 21: assay.console.v1.LedgerService.Cosign:output_type -> assay.console.v1.CosignResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_assay_console_v1_ledger_proto_init() }
@@ -1038,7 +1159,7 @@ func file_assay_console_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_console_v1_ledger_proto_rawDesc), len(file_assay_console_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

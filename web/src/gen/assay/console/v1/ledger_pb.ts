@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file assay/console/v1/ledger.proto.
  */
 export const file_assay_console_v1_ledger: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0IpgDChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIEiwKCXdpdG5lc3NlcxgHIAMoCzIZLmFzc2F5LmNvbnNvbGUudjEuV2l0bmVzcxINCgVob3N0cxgIIAEoBBIWCg5jb3NpZ25lZF9ob3N0cxgJIAEoBBIVCg1jb3NpZ25lZF9zaXplGAogASgEEikKBGtleXMYCyADKAsyGy5hc3NheS5jb25zb2xlLnYxLkxlZGdlcktleRIwCgt0aW1lX3N0YW1wcxgMIAMoCzIbLmFzc2F5LmNvbnNvbGUudjEuVGltZVN0YW1wIoIBCgdXaXRuZXNzEgwKBG5hbWUYASABKAkSCwoDa2V5GAIgASgJEgsKA3VybBgDIAEoCRIMCgRzaXplGAQgASgEEi0KCXNpZ25lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY29uZmlndXJlZBgGIAEoCCI8CglMZWRnZXJLZXkSEAoIcG9zaXRpb24YASABKAQSCwoDa2V5GAIgASgJEhAKCHJvdGF0aW9uGAMgASgJImsKCVRpbWVTdGFtcBIRCglhdXRob3JpdHkYASABKAkSDAoEc2l6ZRgCIAEoBBIuCgpzdGFtcGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgV0b2tlbhgEIAEoDCI3ChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0Eg4KBmJlZm9yZRgBIAEoBBINCgVsaW1pdBgCIAEoDSJTChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRI4CgtjaGVja3BvaW50cxgBIAMoCzIjLmFzc2F5LmNvbnNvbGUudjEuQ2hlY2twb2ludFN1bW1hcnkiogEKEUNoZWNrcG9pbnRTdW1tYXJ5EgwKBHNpemUYASABKAQSLQoJc2lnbmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVob3N0cxgDIAEoBBIRCgl3aXRuZXNzZXMYBCADKAkSLgoKc3RhbXBlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLAoNQ29zaWduUmVxdWVzdBIMCgRzaXplGAEgASgEEg0KBWxpbmVzGAIgASgJIhAKDkNvc2lnblJlc3BvbnNlIiMKDVZlcmlmeVJlcXVlc3QSEgoKZnJvbV9zdGFydBgBIAEoCCJfCg5WZXJpZnlSZXNwb25zZRIPCgdjaGVja2VkGAEgASgEEgwKBHNpemUYAiABKAQSLgoGcmVwb3J0GAMgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24izgEKDFZlcmlmaWNhdGlvbhIuCgpzdGFydGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEc2l6ZRgDIAEoBBIMCgRnb29kGAQgASgIEhAKCHByb2JsZW1zGAUgAygJEg8KB2JhdGNoZXMYBiABKAQSDgoGZXZlbnRzGAcgASgEEg4KBmFic2VudBgIIAEoBDLpAgoNTGVkZ2VyU2VydmljZRJUCglHZXRMZWRnZXISIi5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlcXVlc3QaIy5hc3NheS5jb25zb2xlLnYxLkdldExlZGdlclJlc3BvbnNlEk0KBlZlcmlmeRIfLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuVmVyaWZ5UmVzcG9uc2UwARJmCg9MaXN0Q2hlY2twb2ludHMSKC5hc3NheS5jb25zb2xlLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QaKS5hc3NheS5jb25zb2xlLnYxLkxpc3RDaGVja3BvaW50c1Jlc3BvbnNlEksKBkNvc2lnbhIfLmFzc2F5LmNvbnNvbGUudjEuQ29zaWduUmVxdWVzdBogLmFzc2F5LmNvbnNvbGUudjEuQ29zaWduUmVzcG9uc2VCP1o9Z2l0aHViLmNvbS9hc3NheS1hdWRpdC9hc3NheS9wcm90by9hc3NheS9jb25zb2xlL3YxO2NvbnNvbGV2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1hc3NheS9jb25zb2xlL3YxL2xlZGdlci5wcm90bxIQYXNzYXkuY29uc29sZS52MSISChBHZXRMZWRnZXJSZXF1ZXN0IsMDChFHZXRMZWRnZXJSZXNwb25zZRIMCgRzaXplGAEgASgEEhIKCmNoZWNrcG9pbnQYAiABKAkSFwoPY2hlY2twb2ludF9zaXplGAMgASgEEjEKDWNoZWNrcG9pbnRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKEWxhc3RfdmVyaWZpY2F0aW9uGAUgASgLMh4uYXNzYXkuY29uc29sZS52MS5WZXJpZmljYXRpb24SEQoJd2l0bmVzc2VkGAYgASgIEiwKCXdpdG5lc3NlcxgHIAMoCzIZLmFzc2F5LmNvbnNvbGUudjEuV2l0bmVzcxINCgVob3N0cxgIIAEoBBIWCg5jb3NpZ25lZF9ob3N0cxgJIAEoBBIVCg1jb3NpZ25lZF9zaXplGAogASgEEikKBGtleXMYCyADKAsyGy5hc3NheS5jb25zb2xlLnYxLkxlZGdlcktleRIwCgt0aW1lX3N0YW1wcxgMIAMoCzIbLmFzc2F5LmNvbnNvbGUudjEuVGltZVN0YW1wEikKBGxvc3QYDSADKAsyGy5hc3NheS5jb25zb2xlLnYxLkxvc3RSYW5nZSJ4CglMb3N0UmFuZ2USDwoHaG9zdF9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRIRCglzdHJlYW1faWQYAyABKAkSDQoFZXBvY2gYBCABKA0SEwoLZnJvbV9udW1iZXIYBSABKAQSEQoJdG9fbnVtYmVyGAYgASgEIoIBCgdXaXRuZXNzEgwKBG5hbWUYASABKAkSCwoDa2V5GAIgASgJEgsKA3VybBgDIAEoCRIMCgRzaXplGAQgASgEEi0KCXNpZ25lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY29uZmlndXJlZBgGIAEoCCJQCglMZWRnZXJLZXkSEAoIcG9zaXRpb24YASABKAQSCwoDa2V5GAIgASgJEhAKCHJvdGF0aW9uGAMgASgJEhIKCnN1Y2Nlc3Npb24YBCABKAkiawoJVGltZVN0YW1wEhEKCWF1dGhvcml0eRgBIAEoCRIMCgRzaXplGAIgASgEEi4KCnN0YW1wZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXRva2VuGAQgASgMIjcKFkxpc3RDaGVja3BvaW50c1JlcXVlc3QSDgoGYmVmb3JlGAEgASgEEg0KBWxpbWl0GAIgASgNIlMKF0xpc3RDaGVja3BvaW50c1Jlc3BvbnNlEjgKC2NoZWNrcG9pbnRzGAEgAygLMiMuYXNzYXkuY29uc29sZS52MS5DaGVja3BvaW50U3VtbWFyeSKiAQoRQ2hlY2twb2ludFN1bW1hcnkSDAoEc2l6ZRgBIAEoBBItCglzaWduZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWhvc3RzGAMgASgEEhEKCXdpdG5lc3NlcxgEIAMoCRIuCgpzdGFtcGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIsCg1Db3NpZ25SZXF1ZXN0EgwKBHNpemUYASABKAQSDQoFbGluZXMYAiABKAkiEAoOQ29zaWduUmVzcG9uc2UiIwoNVmVyaWZ5UmVxdWVzdBISCgpmcm9tX3N0YXJ0GAEgASgIIl8KDlZlcmlmeVJlc3BvbnNlEg8KB2NoZWNrZWQYASABKAQSDAoEc2l6ZRgCIAEoBBIuCgZyZXBvcnQYAyABKAsyHi5hc3NheS5jb25zb2xlLnYxLlZlcmlmaWNhdGlvbiLOAQoMVmVyaWZpY2F0aW9uEi4KCnN0YXJ0ZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAMgASgEEgwKBGdvb2QYBCABKAgSEAoIcHJvYmxlbXMYBSADKAkSDwoHYmF0Y2hlcxgGIAEoBBIOCgZldmVudHMYByABKAQSDgoGYWJzZW50GAggASgEMukCCg1MZWRnZXJTZXJ2aWNlElQKCUdldExlZGdlchIiLmFzc2F5LmNvbnNvbGUudjEuR2V0TGVkZ2VyUmVxdWVzdBojLmFzc2F5LmNvbnNvbGUudjEuR2V0TGVkZ2VyUmVzcG9uc2USTQoGVmVyaWZ5Eh8uYXNzYXkuY29uc29sZS52MS5WZXJpZnlSZXF1ZXN0GiAuYXNzYXkuY29uc29sZS52MS5WZXJpZnlSZXNwb25zZTABEmYKD0xpc3RDaGVja3BvaW50cxIoLmFzc2F5LmNvbnNvbGUudjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBopLmFzc2F5LmNvbnNvbGUudjEuTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USSwoGQ29zaWduEh8uYXNzYXkuY29uc29sZS52MS5Db3NpZ25SZXF1ZXN0GiAuYXNzYXkuY29uc29sZS52MS5Db3NpZ25SZXNwb25zZUI/Wj1naXRodWIuY29tL2Fzc2F5LWF1ZGl0L2Fzc2F5L3Byb3RvL2Fzc2F5L2NvbnNvbGUvdjE7Y29uc29sZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message assay.console.v1.GetLedgerRequest
@@ -101,6 +101,14 @@ export type GetLedgerResponse = Message<"assay.console.v1.GetLedgerResponse"> & 
    * @generated from field: repeated assay.console.v1.TimeStamp time_stamps = 12;
    */
   timeStamps: TimeStamp[];
+
+  /**
+   * lost are batches that the server had acknowledged and nobody has any more,
+   * since an older backup was restored; newest first, at most 100.
+   *
+   * @generated from field: repeated assay.console.v1.LostRange lost = 13;
+   */
+  lost: LostRange[];
 };
 
 /**
@@ -109,6 +117,52 @@ export type GetLedgerResponse = Message<"assay.console.v1.GetLedgerResponse"> & 
  */
 export const GetLedgerResponseSchema: GenMessage<GetLedgerResponse> = /*@__PURE__*/
   messageDesc(file_assay_console_v1_ledger, 1);
+
+/**
+ * @generated from message assay.console.v1.LostRange
+ */
+export type LostRange = Message<"assay.console.v1.LostRange"> & {
+  /**
+   * host_id, agent_id and stream_id are UUIDs.
+   *
+   * @generated from field: string host_id = 1;
+   */
+  hostId: string;
+
+  /**
+   * @generated from field: string agent_id = 2;
+   */
+  agentId: string;
+
+  /**
+   * @generated from field: string stream_id = 3;
+   */
+  streamId: string;
+
+  /**
+   * @generated from field: uint32 epoch = 4;
+   */
+  epoch: number;
+
+  /**
+   * @generated from field: uint64 from_number = 5;
+   */
+  fromNumber: bigint;
+
+  /**
+   * to_number is 0 where the agent does not know.
+   *
+   * @generated from field: uint64 to_number = 6;
+   */
+  toNumber: bigint;
+};
+
+/**
+ * Describes the message assay.console.v1.LostRange.
+ * Use `create(LostRangeSchema)` to create a new message.
+ */
+export const LostRangeSchema: GenMessage<LostRange> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_ledger, 2);
 
 /**
  * @generated from message assay.console.v1.Witness
@@ -158,7 +212,7 @@ export type Witness = Message<"assay.console.v1.Witness"> & {
  * Use `create(WitnessSchema)` to create a new message.
  */
 export const WitnessSchema: GenMessage<Witness> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 2);
+  messageDesc(file_assay_console_v1_ledger, 3);
 
 /**
  * @generated from message assay.console.v1.LedgerKey
@@ -178,10 +232,19 @@ export type LedgerKey = Message<"assay.console.v1.LedgerKey"> & {
 
   /**
    * rotation is the note by which the key before it says so; empty for the first.
+   * rotation is the note by which the key before says so; empty for the first.
    *
    * @generated from field: string rotation = 3;
    */
   rotation: string;
+
+  /**
+   * succession is the note by which the ledger of the key before ends and one of
+   * another name follows it; empty but where an older backup was restored.
+   *
+   * @generated from field: string succession = 4;
+   */
+  succession: string;
 };
 
 /**
@@ -189,7 +252,7 @@ export type LedgerKey = Message<"assay.console.v1.LedgerKey"> & {
  * Use `create(LedgerKeySchema)` to create a new message.
  */
 export const LedgerKeySchema: GenMessage<LedgerKey> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 3);
+  messageDesc(file_assay_console_v1_ledger, 4);
 
 /**
  * @generated from message assay.console.v1.TimeStamp
@@ -223,7 +286,7 @@ export type TimeStamp = Message<"assay.console.v1.TimeStamp"> & {
  * Use `create(TimeStampSchema)` to create a new message.
  */
 export const TimeStampSchema: GenMessage<TimeStamp> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 4);
+  messageDesc(file_assay_console_v1_ledger, 5);
 
 /**
  * @generated from message assay.console.v1.ListCheckpointsRequest
@@ -249,7 +312,7 @@ export type ListCheckpointsRequest = Message<"assay.console.v1.ListCheckpointsRe
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 5);
+  messageDesc(file_assay_console_v1_ledger, 6);
 
 /**
  * @generated from message assay.console.v1.ListCheckpointsResponse
@@ -266,7 +329,7 @@ export type ListCheckpointsResponse = Message<"assay.console.v1.ListCheckpointsR
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 6);
+  messageDesc(file_assay_console_v1_ledger, 7);
 
 /**
  * @generated from message assay.console.v1.CheckpointSummary
@@ -305,7 +368,7 @@ export type CheckpointSummary = Message<"assay.console.v1.CheckpointSummary"> & 
  * Use `create(CheckpointSummarySchema)` to create a new message.
  */
 export const CheckpointSummarySchema: GenMessage<CheckpointSummary> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 7);
+  messageDesc(file_assay_console_v1_ledger, 8);
 
 /**
  * @generated from message assay.console.v1.CosignRequest
@@ -329,7 +392,7 @@ export type CosignRequest = Message<"assay.console.v1.CosignRequest"> & {
  * Use `create(CosignRequestSchema)` to create a new message.
  */
 export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 8);
+  messageDesc(file_assay_console_v1_ledger, 9);
 
 /**
  * @generated from message assay.console.v1.CosignResponse
@@ -342,7 +405,7 @@ export type CosignResponse = Message<"assay.console.v1.CosignResponse"> & {
  * Use `create(CosignResponseSchema)` to create a new message.
  */
 export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 9);
+  messageDesc(file_assay_console_v1_ledger, 10);
 
 /**
  * @generated from message assay.console.v1.VerifyRequest
@@ -362,7 +425,7 @@ export type VerifyRequest = Message<"assay.console.v1.VerifyRequest"> & {
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 10);
+  messageDesc(file_assay_console_v1_ledger, 11);
 
 /**
  * @generated from message assay.console.v1.VerifyResponse
@@ -391,7 +454,7 @@ export type VerifyResponse = Message<"assay.console.v1.VerifyResponse"> & {
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export const VerifyResponseSchema: GenMessage<VerifyResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 11);
+  messageDesc(file_assay_console_v1_ledger, 12);
 
 /**
  * @generated from message assay.console.v1.Verification
@@ -445,7 +508,7 @@ export type Verification = Message<"assay.console.v1.Verification"> & {
  * Use `create(VerificationSchema)` to create a new message.
  */
 export const VerificationSchema: GenMessage<Verification> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_ledger, 12);
+  messageDesc(file_assay_console_v1_ledger, 13);
 
 /**
  * LedgerService shows the evidence log and checks it.

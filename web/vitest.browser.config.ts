@@ -9,9 +9,10 @@ const specs = url === undefined ? ["any", "built", "fake"] : demo === undefined 
 export default defineConfig({
   test: {
     include: specs.map((one) => `test/browser/${one}*.spec.ts`),
-    globalSetup: ["test/browser/setup.ts"],
     environment: "node",
-    fileParallelism: false,
+    // Fakes are apart; on a named server tests of one file would meet those of another.
+    fileParallelism: url === undefined,
+    maxWorkers: 2,
     // A browser on a busy machine may miss a deadline once; what is wrong is wrong
     // twice, and the report names whatever needed the second try.
     retry: process.env.CI === undefined ? 0 : 1,

@@ -360,6 +360,11 @@ func TestAudit(t *testing.T) {
 	if _, err := b.Test(t.Context(), id, "admin"); err != nil {
 		t.Fatal(err)
 	}
+	to := b.change(id)
+	to.Address = r.URL + "/hook/T0P-TOO"
+	if err := b.Change(t.Context(), &to, NewSecrets{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.db.SetTargetEnabled(t.Context(), id, false, "moved", "admin"); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +388,7 @@ func TestAudit(t *testing.T) {
 			t.Errorf("the leaf of %s is another's: %s", action, leaf)
 		}
 	}
-	want, _ := json.Marshal([]string{"notification.create", "notification.test", "notification.disable"})
+	want, _ := json.Marshal([]string{"notification.create", "notification.test", "notification.change", "notification.disable"})
 	if got, _ := json.Marshal(actions); string(got) != string(want) {
 		t.Errorf("audited %s, want %s", got, want)
 	}

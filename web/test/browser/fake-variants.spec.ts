@@ -14,7 +14,7 @@ afterAll(async () => {
   await browser.close();
 });
 
-const pages = ["/overview", "/controls/pci-dss", "/controls/pci-dss/10.2.1.6", "/hosts", "/hosts?check=log.cleared", "/findings", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/settings/notifications", "/events", "/agents", "/ledger"];
+const pages = ["/overview", "/controls/pci-dss", "/controls/pci-dss/10.2.1.6", "/hosts", "/hosts?check=log.cleared", "/findings", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/reviews", "/settings/notifications", "/events", "/agents", "/ledger"];
 
 async function as(name: string, look = {}) {
   const made = await visit(browser, look);
@@ -25,17 +25,14 @@ async function as(name: string, look = {}) {
 describe("an empty server", () => {
   it("says on every page what will appear and how", async () => {
     const { page, problems, context } = await as("empty");
+    const lists = ["/hosts", "/findings", "/events", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/reviews", "/settings/notifications"];
+    const says = /No host has been seen yet|^No finding$|No event in .* yet|No alert is open|No rule is loaded yet|No rule was run over the past|Nothing is suppressed|No review|Nobody is told of alerts yet/;
     for (const address of pages) {
       await page.goto(address);
       await settled(page);
       expect(await axe(page), address).toEqual([]);
       await shoot(page, `empty${address.replaceAll(/[/?=.]/g, "-")}`);
-    }
-    for (const address of ["/hosts", "/findings", "/events", "/alerts", "/rules", "/rules?tab=packs", "/rules?tab=refused", "/rules?tab=backfills", "/suppressions", "/settings/notifications"]) {
-      await page.goto(address);
-      await settled(page);
-      const says = /No host has been seen yet|^No finding$|No event in .* yet|No alert is open|No rule is loaded yet|No rule was run over the past|Nothing is suppressed|Nobody is told of alerts yet/;
-      expect(await page.getByText(says).count(), address).toBeGreaterThan(0);
+      if (lists.includes(address)) expect(await page.getByText(says).count(), address).toBeGreaterThan(0);
     }
     await page.goto("/agents");
     await page.getByRole("button", { name: "Create an enrolment token" }).first().click();

@@ -356,6 +356,36 @@ describe("notifications", () => {
     await context.close();
   });
 
+  it("change a target and keep its secrets to the host they were given for", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/settings/notifications");
+    await settled(page);
+    await page.getByRole("button", { name: "Change siem" }).click();
+    const dialog = page.getByRole("dialog");
+    const send = dialog.getByRole("button", { name: "Change", exact: true });
+    expect(await dialog.getByRole("textbox", { name: "Name", exact: true }).inputValue()).toBe("siem");
+    expect(await dialog.getByRole("textbox", { name: "Address" }).inputValue()).toBe("");
+    expect(await dialog.getByLabel("Kind").count()).toBe(0);
+    await dialog.getByRole("textbox", { name: "Name", exact: true }).fill("siem two");
+    await dialog.getByRole("textbox", { name: "Address" }).fill("https://siem2.corp.example/T1P");
+    await dialog.getByRole("checkbox", { name: "Medium" }).check();
+    expect(await send.isDisabled()).toBe(true);
+    await dialog.getByRole("textbox", { name: "Reason" }).fill("New collector");
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "target-change");
+    await send.click();
+    await dialog.getByRole("alert").getByText(/give it anew/).waitFor();
+    await dialog.getByLabel("Authorization header").fill("Splunk 1");
+    await send.click();
+    await dialog.waitFor({ state: "detached" });
+    const row = page.locator("main [role=row]").filter({ hasText: "siem two" }).first();
+    await row.getByText("https://siem2.corp.example/…").waitFor();
+    await row.getByText(/medium/).waitFor();
+    expect(await page.locator("main").textContent()).not.toContain("T1P");
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   it("try again what failed", async () => {
     const { page, context } = await as("admin");
     await page.goto("/settings/notifications?state=failed");

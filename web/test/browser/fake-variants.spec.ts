@@ -84,10 +84,10 @@ describe("a broken server", () => {
 describe("a viewer", () => {
   it("is not offered what only admins may do", async () => {
     const { page, context } = await as("viewer");
-    for (const address of ["/agents", "/ledger", "/findings/f-00001", "/alerts", "/alerts/5a1e7000-0000-8000-8000-000000000001", "/rules", "/rules?tab=packs", "/rules?tab=backfills", "/suppressions", "/settings/notifications"]) {
+    for (const address of ["/agents", "/ledger", "/findings/f-00001", "/alerts", "/alerts/5a1e7000-0000-8000-8000-000000000001", "/rules", "/rules?tab=packs", "/rules?tab=backfills", "/suppressions", "/reviews", "/settings/notifications"]) {
       await page.goto(address);
       await settled(page);
-      expect(await page.getByRole("button", { name: /Enrolment token|Revoke|Verify now|Close with cause|Acknowledge|Assign|^Close$|^Suppress$|^End the|Put in force|Cancel|Add target|Add suppression|^Test|Disable|Try again/ }).count(), address).toBe(0);
+      expect(await page.getByRole("button", { name: /Enrolment token|Revoke|Verify now|Close with cause|Acknowledge|Assign|^Close$|^Suppress$|^End the|Put in force|Cancel|Add target|Add suppression|^Test|^Change|Record a review|Disable|Try again/ }).count(), address).toBe(0);
       expect(await page.locator("main input[data-choose], main input[role=switch]").count(), address).toBe(0);
     }
     await context.close();

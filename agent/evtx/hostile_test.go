@@ -22,33 +22,20 @@ const (
 	maxAllocated = 256 << 20
 )
 
-// readBounded reads a file to its end and fails if that takes too long or
-// allocates too much. It must not run beside other tests, whose allocations
-// would count. A busy machine may stop any run for a while, so that time counts
-// as exceeded only if three runs exceed it.
-func readBounded(tb testing.TB, data []byte) result {
+// readBounded reads a file to its end and fails if that takes too much processor
+// time or memory. It must not run beside other tests, whose allocations would count.
+func readBounded(tb testing.TB, data []byte) (r result) {
 	tb.Helper()
-	var elapsed time.Duration
-	for range 3 {
-		var r result
-		if r, elapsed = readTimed(tb, data); elapsed <= watchdog {
-			return r
-		}
-	}
-	tb.Fatalf("took %v for %d bytes", elapsed, len(data))
-	return result{}
-}
-
-func readTimed(tb testing.TB, data []byte) (r result, elapsed time.Duration) {
-	tb.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	start := evtxtest.CPUTime()
 	timer := time.AfterFunc(30*watchdog, func() { panic(fmt.Sprintf("evtx: still reading after %v", 30*watchdog)) })
 	defer timer.Stop()
 	file, err := evtx.Open(bytes.NewReader(data), int64(len(data)), evtx.Options{})
 	if err != nil {
-		return r, time.Since(start)
+		return r
 	}
 	for position, record := range file.Records() {
 		if position.Offset <= 0 || position.Offset >= int64(len(data)) {
@@ -60,12 +47,14 @@ func readTimed(tb testing.TB, data []byte) (r result, elapsed time.Duration) {
 		r.positions = append(r.positions, position)
 	}
 	r.problems = file.Problems()
-	elapsed = time.Since(start)
+	if used := evtxtest.CPUTime() - start; used > watchdog {
+		tb.Fatalf("took %v of the processor for %d bytes", used, len(data))
+	}
 	runtime.ReadMemStats(&after)
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > maxAllocated {
 		tb.Fatalf("allocated %d MiB for %d bytes", allocated>>20, len(data))
 	}
-	return r, elapsed
+	return r
 }
 
 // validLog marks those of the hostile logs that are within the bounds.

@@ -119,6 +119,20 @@ describe("an admin", () => {
     await context.close();
   });
 
+  it("sees who vouches for the ledger, and what a restore lost", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/ledger");
+    await page.getByText(/23 of 25 verified and cosigned/).waitFor();
+    await page.getByText(/silent.example.*has cosigned nothing yet/).waitFor();
+    await page.getByText("no longer believed").waitFor();
+    await page.getByText(/the ledger assay.example\/first ended with 2,513 leaves by its own word, and this one began with 2,068 leaves/).waitFor();
+    await page.getByText("Batches 7 to 378").waitFor();
+    expect(await page.getByText("unwitnessed").count()).toBe(0);
+    expect(await axe(page)).toEqual([]);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   it("runs a verification and follows it", async () => {
     const { page, context, problems } = await as("admin");
     await page.goto("/ledger");

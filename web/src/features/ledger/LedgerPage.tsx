@@ -6,12 +6,13 @@ import type { GetLedgerResponse } from "../../gen/assay/console/v1/ledger_pb";
 import { parseCheckpoint } from "../../lib/merkle";
 import { CopyLabel } from "../../ui/Copy";
 import { Empty, Failure, Loading } from "../../ui/Note";
-import { Facts, Page, Section, Tag } from "../../ui/Page";
+import { Facts, Page, Section } from "../../ui/Page";
 import { Time } from "../../ui/Time";
 import css from "../event/event.module.css";
 import { Position } from "./Position";
 import { ledgerQuery } from "./queries";
 import { Verification } from "./Verification";
+import { Keys, Lost, Vouching } from "./Vouching";
 
 const route = getRouteApi("/app/ledger");
 
@@ -52,17 +53,6 @@ function Ledger({ of }: { readonly of: GetLedgerResponse }) {
               ),
             ],
             ["Origin", checkpoint?.origin ?? "–"],
-            [
-              "Witnesses",
-              of.witnessed ? (
-                "cosigned from outside"
-              ) : (
-                <span key="witness" className="row">
-                  <Tag warn>unwitnessed</Tag>
-                  <span>No outside witness has cosigned: whoever holds the server and its key could write another history.</span>
-                </span>
-              ),
-            ],
           ]}
         />
         {of.checkpoint === "" ? null : (
@@ -76,7 +66,10 @@ function Ledger({ of }: { readonly of: GetLedgerResponse }) {
           </div>
         )}
       </Section>
+      {of.size === 0n ? null : <Vouching of={of} />}
       <Verification last={of.lastVerification} />
+      <Keys of={of.keys} />
+      <Lost of={of.lost} />
       <Section title="Look a position up">
         <Lookup key={position ?? ""} position={position} />
       </Section>

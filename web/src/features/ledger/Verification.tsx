@@ -81,7 +81,7 @@ function Outcome({ of }: { readonly of: Report }) {
   const to = dateOf(of.finishedAt);
   return (
     <>
-      <p className="row" style={{ color: of.good ? "var(--pass)" : "var(--fail)", fontWeight: 600, gap: 6 }}>
+      <p className="row" style={{ flexWrap: "nowrap", color: of.good ? "var(--pass)" : "var(--fail)", fontWeight: 600, gap: 6 }}>
         <Icon name={of.good ? "done" : "fail"} />
         {of.good ? "Good: nothing was found changed, missing or out of place" : `${of.problems.length} ${of.problems.length === 1 ? "problem" : "problems"} found`}
       </p>

@@ -32,7 +32,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
             <span className={css.bar} style={{ flex: 1 }} role="progressbar" aria-label="Positions read" aria-valuenow={share} aria-valuemin={0} aria-valuemax={100}>
               <span style={{ display: "block", height: "100%", width: `${share}%`, background: "var(--manual-fill)" }} />
             </span>
-            <span className="num">{share} %</span>
+            <span className="num" style={{ whiteSpace: "nowrap" }}>{share} %</span>
           </span>
         );
       },

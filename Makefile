@@ -115,7 +115,7 @@ test: ## Run all Go tests with the race detector on a Postgres of their own
 	@deploy/setup test
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres ./deploy/testreport
-	@with-postgres go test -race -shuffle=on -timeout 15m -json $(TESTFLAGS) $(PKG) | testreport
+	@with-postgres go test -race -shuffle=on -timeout 40m -json $(TESTFLAGS) $(PKG) | testreport
 
 .PHONY: test-web
 test-web: ## Check and test the console, in Chromium too

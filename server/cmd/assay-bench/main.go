@@ -95,7 +95,7 @@ func (c *coreCommand) Run(e *env) error {
 
 type ingestCommand struct {
 	Agents   int    `help:"Agents that send at a time." default:"200"`
-	Events   int    `help:"Events that each agent sends in a measurement." default:"1500"`
+	Events   int    `help:"Events that each agent sends in a measurement." default:"5000"`
 	Rounds   int    `help:"Rounds of which medians are printed." default:"3"`
 	Quick    bool   `help:"Only show that everything runs: little of each, once."`
 	Agent    string `help:"The assay-agent that sends; else the one beside this program." type:"path" placeholder:"FILE"`

@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/digitorus/pkcs7"
@@ -109,7 +110,7 @@ func (a *Authority) Verify(c evidence.Checkpoint, token []byte) (time.Time, erro
 
 func (a *Authority) verifySigner(token []byte, at time.Time) (err error) {
 	defer recovered(&err)
-	signed, err := pkcs7.Parse(token)
+	signed, err := parseSigned(token)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -126,9 +127,21 @@ func (a *Authority) verifySigner(token []byte, at time.Time) (err error) {
 	return nil
 }
 
+// parsing is held around the library's parsers: pkcs7 counts the depth at which it
+// encodes in a variable of its own, which two at once would race for.
+var parsing sync.Mutex
+
+func parseSigned(token []byte) (*pkcs7.PKCS7, error) {
+	parsing.Lock()
+	defer parsing.Unlock()
+	return pkcs7.Parse(token)
+}
+
 // parse keeps what a parser of others' bytes may do from becoming ours.
 func parse(raw []byte, with func([]byte) (*timestamp.Timestamp, error)) (t *timestamp.Timestamp, err error) {
 	defer recovered(&err)
+	parsing.Lock()
+	defer parsing.Unlock()
 	if t, err = with(raw); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

@@ -77,6 +77,12 @@ export async function settled(page: Page): Promise<void> {
 export async function themed(page: Page, theme: "light" | "dark"): Promise<void> {
   await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
   await page.waitForFunction((wanted) => document.documentElement.dataset.mantineColorScheme === wanted, theme);
+  // Colours that are inherited change element by element, a frame for each level.
+  await page.waitForFunction(() => {
+    const seen = window as unknown as { quiet?: number };
+    seen.quiet = document.getAnimations().some((one) => one.playState === "running") ? 0 : (seen.quiet ?? 0) + 1;
+    return seen.quiet % 6 === 0 && seen.quiet > 0;
+  });
 }
 
 interface Violation {

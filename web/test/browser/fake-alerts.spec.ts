@@ -315,6 +315,8 @@ describe("rules", () => {
     await page.getByRole("option").filter({ hasText: "Volume shadow copies" }).first().waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/rules\/[^/]+\/./);
+    // While it closes it would take the keys for itself.
+    await page.getByRole("combobox", { name: /Find a host/ }).waitFor({ state: "detached" });
     await settled(page);
     await page.keyboard.press("Control+k");
     await page.getByRole("combobox", { name: /Find a host/ }).fill("notif");

@@ -127,8 +127,8 @@ struct assay_header {
     uint8_t class;
     uint32_t flags;
     uint32_t body_size;      /* the body follows this header */
-    uint64_t boot;           /* (boot, load, class, n) names a record for good */
-    uint64_t load;
+    uint64_t boot;           /* of the system: when it first loaded the driver; load, where that cannot be had */
+    uint64_t load;           /* when this load began; (boot, load, class, n) names a record for good */
     uint64_t n;              /* from 1 in each class and load; taken after the filters, burnt on loss */
     uint64_t lost_before;    /* of this class and load, so far */
     uint64_t system_time;    /* 100 ns since 1601, UTC; may jump */
@@ -247,7 +247,7 @@ struct assay_key {
 
 struct assay_file {
     uint64_t file_id[2]; /* 128 bits; 0 unknown */
-    uint64_t size;
+    uint64_t size; /* when the handle was opened */
     uint64_t created_old; /* times set; 0 not touched */
     uint64_t created_new;
     uint32_t holes; /* ASSAY_HOLE_*: what may have been missed about this file */

@@ -37,6 +37,7 @@ struct core_shape { /* of a kind; body_size 0 for a number without a kind */
 struct core_text {
     const void *at; /* NULL: unknown */
     uint32_t size;
+    uint32_t whole; /* of which at has only the beginning; 0: at has it all */
 };
 struct core_event { /* what happened; texts and body stay the caller's */
     uint32_t kind;
@@ -61,15 +62,17 @@ struct core_ring {
     uint64_t head;   /* positions only grow; a place is a position modulo size */
     uint64_t cursor; /* where reading stands */
     uint64_t tail;   /* what is acknowledged */
-    uint64_t read_n; /* the last n that was given to a reader */
+    uint64_t read_n; /* the highest n that was ever given to a reader */
     uint64_t boot, load;
     uint64_t posted, lost, delivered, filtered;
     uint64_t gap_first, gap_count; /* lost and not yet told of in the ring */
+    uint64_t gap_system_time, gap_interrupt_time; /* when the last of them was */
     uint32_t class;
 };
 void core_ring_start(struct core_ring *ring, uint32_t class, void *memory, uint64_t size, uint64_t boot, uint64_t load);
 core_bool core_ring_post(struct core_ring *ring, void *record); /* writes its boot, load, n; 0: lost, and counted */
-void core_ring_lose(struct core_ring *ring);                    /* what could not even be described */
+/* What could not even be described. */
+void core_ring_lose(struct core_ring *ring, uint64_t system_time, uint64_t interrupt_time);
 void core_ring_filter(struct core_ring *ring);                  /* what was left out by a filter */
 uint32_t core_ring_read(struct core_ring *ring, void *out, uint32_t room, uint32_t *records);
 enum core_result core_ring_ack(struct core_ring *ring, uint64_t through);
@@ -79,11 +82,13 @@ void core_ring_counts(struct core_ring *ring, struct assay_ring_counts *out);
 
 struct core_rings {
     struct core_ring ring[ASSAY_CLASSES];
+    uint32_t turn; /* of the class that may fill a batch with its longest record */
 };
 /* Acknowledges, all or nothing, then resumes when asked. */
 enum core_result core_rings_ack(struct core_rings *rings, const struct assay_read *read);
-/* A batch: a share of the room for each class, control first, then whoever has more. */
+/* A batch: one class by turns, then a share of the room for each class, control first, then whoever has more. */
 uint32_t core_rings_read(struct core_rings *rings, void *out, uint32_t room);
+uint64_t core_rings_unread(struct core_rings *rings); /* bytes that no reader was given yet */
 
 /* filter.c */
 struct core_prefix {
@@ -129,6 +134,7 @@ core_bool core_filters_wants(struct core_filters *filters, uint32_t kind);
 core_bool core_filters_match(struct core_filters *filters, uint32_t kind, uint32_t match, const void *text, uint32_t size);
 core_bool core_filters_payload(struct core_filters *filters);
 uint64_t core_filters_generation(struct core_filters *filters);
+uint64_t core_filters_refused(struct core_filters *filters); /* sets that were not sane */
 
 /* path.c */
 static inline uint16_t core_upper(uint16_t unit) {
@@ -139,6 +145,10 @@ static inline uint16_t core_upper(uint16_t unit) {
 core_bool core_prefix(const uint16_t *text, uint32_t chars, const uint16_t *prefix, uint32_t prefix_chars);
 /* \Device\HarddiskVolume3\a\b, \??\C:\a, \SystemRoot\a: the chars of the volume's part; 0 when there is none. */
 uint32_t core_path_volume(const uint16_t *path, uint32_t chars);
+
+/* disk.c */
+/* A text of STORAGE_DEVICE_DESCRIPTOR, widened, without the blanks around it; gives its chars, 0 for none. */
+uint32_t core_disk_text(const uint8_t *answer, uint32_t size, uint32_t offset, uint16_t *out, uint32_t most);
 
 /* request.c */
 enum core_result core_request_check(const void *in, uint32_t in_size, uint32_t code, uint32_t out_size, uint64_t load);
@@ -165,6 +175,7 @@ struct core_payload_pick {
 };
 #define CORE_PAYLOAD_PER_SECOND 2000u
 uint32_t core_payload_hint(uint8_t protocol, uint16_t local_port, uint16_t remote_port);
-/* Whether a new flow gets copies; the caller holds whatever guards pick. */
-core_bool core_payload_select(struct core_payload_pick *pick, uint8_t protocol, uint16_t local_port, uint16_t remote_port,
-                              core_bool loopback, uint64_t interrupt_time);
+enum core_picked { CORE_PICK_NO, CORE_PICK_YES, CORE_PICK_LOST }; /* lost: one too many in its second, to be counted */
+/* Whether a new flow, or a datagram, gets a copy; the caller holds whatever guards pick. */
+enum core_picked core_payload_select(struct core_payload_pick *pick, uint8_t protocol, uint16_t local_port, uint16_t remote_port,
+                                     core_bool loopback, uint64_t interrupt_time);

@@ -368,6 +368,8 @@ core_bool core_filters_payload(struct core_filters *filters) {
     return payload;
 }
 
+uint64_t core_filters_refused(struct core_filters *filters) { return __atomic_load_n(&filters->refused, __ATOMIC_SEQ_CST); }
+
 uint64_t core_filters_generation(struct core_filters *filters) {
     uint32_t active = Enter(filters);
     uint64_t generation = filters->table[active].generation;

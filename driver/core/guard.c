@@ -1,7 +1,7 @@
 /*
  * The boot guard. Starts are counted before anything is hooked; five healthy minutes
- * clear the count; the third start that did not last is passive, so that a fault of
- * ours cannot keep a machine from starting. A count that cannot be kept cannot guard.
+ * clear the count; the third start in a row without them is passive, so that a fault
+ * of ours cannot keep a machine from starting. A count that cannot be kept cannot guard.
  */
 #include "core.h"
 

@@ -1,6 +1,6 @@
 /*
- * Which new flow gets copies of its first bytes: those whose port says what they
- * are, TCP that is not loopback, and no more in a second than a reader can take.
+ * What gets copies: TCP flows that are not loopback, datagrams whose port says that
+ * they are of a name service, and no more in a second than a reader can take.
  */
 #include "core.h"
 
@@ -32,18 +32,22 @@ uint32_t core_payload_hint(uint8_t protocol, uint16_t local_port, uint16_t remot
     return hint != ASSAY_HINT_NONE ? hint : HintOf(protocol, local_port);
 }
 
-core_bool core_payload_select(struct core_payload_pick *pick, uint8_t protocol, uint16_t local_port, uint16_t remote_port,
-                              core_bool loopback, uint64_t interrupt_time) {
+enum core_picked core_payload_select(struct core_payload_pick *pick, uint8_t protocol, uint16_t local_port, uint16_t remote_port,
+                                     core_bool loopback, uint64_t interrupt_time) {
     uint64_t second = interrupt_time / 10000000u;
 
     if (loopback != 0 || (protocol != TCP && core_payload_hint(protocol, local_port, remote_port) != ASSAY_HINT_DNS))
-        return 0;
+        return CORE_PICK_NO;
     if (pick->second != second) {
         pick->second = second;
         pick->picked = 0;
     }
     if (pick->picked >= CORE_PAYLOAD_PER_SECOND)
-        return 0;
+#ifdef PLANT_21 /* one too many goes unsaid */
+        return CORE_PICK_NO;
+#else
+        return CORE_PICK_LOST;
+#endif
     pick->picked++;
-    return 1;
+    return CORE_PICK_YES;
 }

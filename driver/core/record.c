@@ -91,7 +91,11 @@ static uint32_t Append(uint8_t *out, uint32_t at, const struct core_shape *shape
     if (text->at == NULL)
         ref.flags = ASSAY_REF_UNKNOWN;
     else
+#ifdef PLANT_19 /* what the caller cut is taken for all of it */
         ref.whole = text->size;
+#else
+        ref.whole = text->whole > text->size ? text->whole : text->size;
+#endif
     if (ref.size < ref.whole)
         ref.flags = ASSAY_REF_TRUNCATED;
     end = Up8(at + ref.size);

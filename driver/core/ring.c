@@ -45,7 +45,14 @@ static uint64_t Free(const struct core_ring *ring) {
 #endif
 }
 
-static void Lose(struct core_ring *ring) {
+static void Lose(struct core_ring *ring, uint64_t system_time, uint64_t interrupt_time) {
+#ifndef PLANT_18 /* a gap without a time */
+    ring->gap_system_time = system_time;
+    ring->gap_interrupt_time = interrupt_time;
+#else
+    (void)system_time;
+    (void)interrupt_time;
+#endif
 #ifdef PLANT_6 /* a loss burns no number */
     ring->lost++;
 #else
@@ -76,6 +83,8 @@ static void Settle(struct core_ring *ring, uint64_t more) {
     record.header.load = ring->load;
     record.header.n = ring->gap_first + ring->gap_count - 1u;
     record.header.lost_before = ring->lost;
+    record.header.system_time = ring->gap_system_time;
+    record.header.interrupt_time = ring->gap_interrupt_time;
     record.gap.first = ring->gap_first;
     record.gap.count = ring->gap_count;
     record.gap.lost_class = ring->class;
@@ -98,15 +107,15 @@ core_bool core_ring_post(struct core_ring *ring, void *record) {
         header->lost_before = ring->lost;
         Put(ring, record, header->size);
     } else
-        Lose(ring);
+        Lose(ring, header->system_time, header->interrupt_time);
     core_lock_give(&ring->lock, level);
     return kept;
 }
 
-void core_ring_lose(struct core_ring *ring) {
+void core_ring_lose(struct core_ring *ring, uint64_t system_time, uint64_t interrupt_time) {
     uint64_t level = core_lock_take(&ring->lock);
 
-    Lose(ring);
+    Lose(ring, system_time, interrupt_time);
     Settle(ring, 0);
     core_lock_give(&ring->lock, level);
 }
@@ -129,7 +138,12 @@ uint32_t core_ring_read(struct core_ring *ring, void *out, uint32_t room, uint32
         if (more) {
             Get(ring, ring->cursor, (uint8_t *)out + used, header.size);
             ring->cursor += header.size;
+#ifdef PLANT_16 /* what was given before a resume is forgotten */
             ring->read_n = header.n;
+#else
+            if (ring->read_n < header.n) /* a resume goes back, and what was given stays given */
+                ring->read_n = header.n;
+#endif
             used += header.size;
             ++*records;
         }
@@ -222,10 +236,17 @@ enum core_result core_rings_ack(struct core_rings *rings, const struct assay_rea
 
 uint32_t core_rings_read(struct core_rings *rings, void *out, uint32_t room) {
     struct assay_batch *batch = out;
-    uint32_t used = sizeof *batch, records = 0, share, i;
+    uint32_t used = sizeof *batch, records = 0, share, i, turn;
 
     if (room < ASSAY_READ_LEAST)
         return 0;
+    /* What is longer than a share would wait for as long as the other classes have records. */
+    turn = __atomic_fetch_add(&rings->turn, 1u, __ATOMIC_RELAXED) % ASSAY_CLASSES;
+#ifndef PLANT_17 /* a long record waits for a storm to end */
+    used += core_ring_read(&rings->ring[turn], (uint8_t *)out + used, ASSAY_RECORD_MOST, &records);
+#else
+    (void)turn;
+#endif
     share = (room - used) / ASSAY_CLASSES;
     for (i = 0; i < ASSAY_CLASSES; i++)
         used += core_ring_read(&rings->ring[i], (uint8_t *)out + used, share, &records);
@@ -239,4 +260,23 @@ uint32_t core_rings_read(struct core_rings *rings, void *out, uint32_t room) {
     batch->boot = rings->ring[0].boot;
     batch->load = rings->ring[0].load;
     return used;
+}
+_Static_assert(ASSAY_READ_LEAST >= sizeof(struct assay_batch) + ASSAY_RECORD_MOST, "every record fits the smallest read");
+
+uint64_t core_rings_unread(struct core_rings *rings) {
+    uint64_t bytes = 0;
+    uint32_t i;
+
+    for (i = 0; i < ASSAY_CLASSES; i++) {
+        struct core_ring *ring = &rings->ring[i];
+        uint64_t level = core_lock_take(&ring->lock);
+
+#ifdef PLANT_20 /* what was given counts as unread */
+        bytes += ring->head - ring->tail;
+#else
+        bytes += ring->head - ring->cursor;
+#endif
+        core_lock_give(&ring->lock, level);
+    }
+    return bytes;
 }

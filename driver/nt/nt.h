@@ -23,6 +23,7 @@
 
 /* The registrars below are in every Windows from 10 1607 on; mingw declares them not at all or wrongly. */
 NTSYSAPI VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER now);
+NTSYSAPI ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 counter);
 NTSYSAPI NTSTATUS NTAPI CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER cookie, PVOID object, PULONG_PTR id,
                                                    PCUNICODE_STRING *name, ULONG flags);
 NTSYSAPI VOID NTAPI CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING name);
@@ -49,6 +50,13 @@ ASSERT_AT(NT_PROCESS, image, 0x38);
 ASSERT_AT(NT_PROCESS, pid, 0x50);
 ASSERT_AT(NT_PROCESS, parent, 0x58);
 ASSERT_AT(NT_PROCESS, session, 0x64);
+
+/* Classes that are passed as numbers: mingw's enumerations have gaps of their own. */
+_Static_assert(TokenUser == 1 && TokenSessionId == 12 && TokenElevationType == 18 && TokenIntegrityLevel == 25, "TOKEN_INFORMATION_CLASS");
+_Static_assert(FileStandardInformation == 5 && FileInternalInformation == 6 && FileFsVolumeInformation == 1, "FILE_INFORMATION_CLASS");
+ASSERT_SIZE(TOKEN_USER, 0x10);
+ASSERT_SIZE(TOKEN_MANDATORY_LABEL, 0x10);
+ASSERT_AT(FILE_STANDARD_INFORMATION, EndOfFile, 0x08);
 
 /* POOL_FLAG_NON_PAGED: never executable, zeroed. Windows 10 2004 and later, resolved at run time. */
 #define NT_POOL_FLAG_NON_PAGED 0x40ull
@@ -90,6 +98,14 @@ ASSERT_AT(NT_FILE_NAME_CHANGE, name, 20);
 #define NT_FILE_DISPOSITION_DELETE 1u
 #define NT_FILE_DISPOSITION_ON_CLOSE 8u
 
+/* FileIdInformation, since Windows 8: the identifier of 128 bits. */
+#define NT_FILE_ID_INFORMATION 59
+typedef struct {
+    ULONG64 volume;
+    UCHAR id[16];
+} NT_FILE_ID;
+ASSERT_SIZE(NT_FILE_ID, 24);
+
 /* FSCTLs that change a file without a write. */
 #define NT_FSCTL_SET_ZERO_DATA 0x000980C8u
 #define NT_FSCTL_DUPLICATE_EXTENTS 0x00098344u
@@ -121,7 +137,12 @@ typedef struct {
 } NT_STORAGE_DEVICE;
 ASSERT_AT(NT_STORAGE_DEVICE, removable, 0x0A);
 ASSERT_AT(NT_STORAGE_DEVICE, serial, 0x18);
+ASSERT_AT(NT_STORAGE_DEVICE, vendor, 0x0C);
+ASSERT_AT(NT_STORAGE_DEVICE, product, 0x10);
 ASSERT_AT(NT_STORAGE_DEVICE, bus_type, 0x1C);
+
+ASSERT_AT(FILE_FS_VOLUME_INFORMATION, VolumeLabelLength, 0x0C);
+ASSERT_AT(FILE_FS_VOLUME_INFORMATION, VolumeLabel, 0x12);
 
 /* Layouts of mingw's headers that this driver reads or fills, against the public ABI of x64 Windows. */
 ASSERT_SIZE(PS_CREATE_NOTIFY_INFO, 0x48);

@@ -1,10 +1,10 @@
 /*
  * The control device. Its security lets in LocalSystem and the agent's service;
- * what they send is checked all the same. READ waits until there is something; its
+ * what they send is checked by the core all the same. READ waits until there is something; its
  * acknowledgements alone free space. The process that reads is the agent: its own
  * activity is not recorded, and harm to it is.
  */
-#include "ring.h"
+#include "driver.h"
 
 static PDEVICE_OBJECT device;
 static PFILE_OBJECT volatile reader; /* the file that the agent reads from */
@@ -33,74 +33,70 @@ static NTSTATUS NTAPI OnCleanup(PDEVICE_OBJECT object, PIRP irp) {
     return Done(irp, STATUS_SUCCESS, 0);
 }
 
+static NTSTATUS StatusOf(enum core_result result) {
+    switch (result) {
+    case CORE_OK:
+        return STATUS_SUCCESS;
+    case CORE_REVISION:
+        return STATUS_REVISION_MISMATCH;
+    case CORE_TOO_SMALL:
+        return STATUS_BUFFER_TOO_SMALL;
+    case CORE_TOO_BIG:
+        return STATUS_INVALID_BUFFER_SIZE;
+    case CORE_BUSY:
+        return STATUS_DEVICE_BUSY;
+    default: /* not sane, or of another load */
+        return STATUS_INVALID_PARAMETER;
+    }
+}
+
 static VOID PAGED Refused(NTSTATUS status) {
     EVENT event;
 
-    EventActor(&event, EVENT_TAMPER);
-    event.number[0] = ASSAY_TAMPER_CONFIGURATION_REFUSED;
-    event.number[4] = (ULONG64)(LONG64)status;
+    EventActor(&event, ASSAY_TAMPER);
+    event.body.tamper.what = ASSAY_TAMPER_CONFIGURATION_REFUSED;
+    event.body.tamper.status = status;
+    event.told.text[0] = NoText();
     Record(&event);
 }
 
-static NTSTATUS PAGED Describe(PIRP irp, ULONG room) {
+static NTSTATUS PAGED Describe(PIRP irp) {
     struct assay_description *out = irp->AssociatedIrp.SystemBuffer;
     ULONG i;
 
-    if (room < sizeof *out)
-        return Done(irp, STATUS_BUFFER_TOO_SMALL, 0);
     RtlZeroMemory(out, sizeof *out);
     out->magic = ASSAY_MAGIC;
     out->version = ASSAY_ABI_VERSION;
     out->driver_version = DRIVER_VERSION;
     out->why = GuardWhy();
     out->starts = GuardStarts();
-    out->boot = BootTime();
-    out->load = LoadTime();
     out->passive = Passive();
     out->unload_allowed = UnloadAllowed();
     for (i = 0; i < ASSAY_SOURCES; i++)
         out->source[i].status = SourceStatus(i);
     out->snapshot = SnapshotStatus();
-    FilterCounts(out);
-    RecordCounts(out);
+    RecordDescribe(out);
     return Done(irp, STATUS_SUCCESS, sizeof *out);
 }
 
 static NTSTATUS PAGED Filter(PIRP irp, ULONG bytes) {
-    NTSTATUS status = FilterSet(irp->AssociatedIrp.SystemBuffer, bytes);
+    NTSTATUS status = StatusOf(RecordFilter(irp->AssociatedIrp.SystemBuffer, bytes));
 
     if (!NT_SUCCESS(status) && status != STATUS_DEVICE_BUSY)
         Refused(status);
     return Done(irp, status, 0);
 }
 
-/* A request that names the load it is meant for: one that was made for another is refused. */
-static NTSTATUS PAGED Ask(PIRP irp, ULONG in, VOID (*does)(VOID)) {
-    const struct assay_request *request = irp->AssociatedIrp.SystemBuffer;
-
-    if (in != sizeof *request)
-        return Done(irp, STATUS_INVALID_PARAMETER, 0);
-    if (request->version != ASSAY_ABI_VERSION)
-        return Done(irp, STATUS_REVISION_MISMATCH, 0);
-    if (request->reserved != 0 || request->load != LoadTime())
-        return Done(irp, STATUS_INVALID_PARAMETER, 0);
-    does();
-    return Done(irp, STATUS_SUCCESS, 0);
-}
-
-static NTSTATUS Read(PIRP irp, PFILE_OBJECT file, ULONG in, ULONG out) {
-    const struct assay_read *read = irp->AssociatedIrp.SystemBuffer;
+static NTSTATUS Read(PIRP irp, PFILE_OBJECT file) {
     NTSTATUS status;
 
-    if (in == sizeof *read && read->version != ASSAY_ABI_VERSION)
-        return Done(irp, STATUS_REVISION_MISMATCH, 0);
-    if (in != sizeof *read || read->resume > 1 || out < ASSAY_READ_LEAST || out > ASSAY_READ_MOST || irp->MdlAddress == NULL)
+    if (irp->MdlAddress == NULL)
         return Done(irp, STATUS_INVALID_PARAMETER, 0);
     InterlockedExchangePointer((PVOID volatile *)&reader, file);
     AgentSet((ULONG)(ULONG_PTR)PsGetCurrentProcessId());
-    if (!RecordAck(read))
-        return Done(irp, STATUS_INVALID_PARAMETER, 0);
-    status = QueueInsert(irp);
+    status = StatusOf(RecordAck(irp->AssociatedIrp.SystemBuffer));
+    if (NT_SUCCESS(status))
+        status = QueueInsert(irp);
     if (status != STATUS_PENDING)
         return Done(irp, status, 0);
     WorkerWake();
@@ -110,21 +106,25 @@ static NTSTATUS Read(PIRP irp, PFILE_OBJECT file, ULONG in, ULONG out) {
 static NTSTATUS NTAPI OnControl(PDEVICE_OBJECT object, PIRP irp) {
     PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
     ULONG in = at->Parameters.DeviceIoControl.InputBufferLength, out = at->Parameters.DeviceIoControl.OutputBufferLength;
+    ULONG code = at->Parameters.DeviceIoControl.IoControlCode;
+    NTSTATUS status = StatusOf(core_request_check(irp->AssociatedIrp.SystemBuffer, in, code, out, LoadTime()));
 
     UNREFERENCED_PARAMETER(object);
-    switch (at->Parameters.DeviceIoControl.IoControlCode) {
+    if (!NT_SUCCESS(status))
+        return Done(irp, status, 0);
+    switch (code) {
     case ASSAY_IOCTL_DESCRIBE:
-        return Describe(irp, out);
+        return Describe(irp);
     case ASSAY_IOCTL_READ:
-        return Read(irp, at->FileObject, in, out);
+        return Read(irp, at->FileObject);
     case ASSAY_IOCTL_FILTERS:
         return Filter(irp, in);
     case ASSAY_IOCTL_HEALTHY:
-        return Ask(irp, in, GuardHealthy);
-    case ASSAY_IOCTL_UNLOAD:
-        return Ask(irp, in, UnloadAllow);
-    default:
-        return Done(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+        GuardHealthy();
+        return Done(irp, STATUS_SUCCESS, 0);
+    default: /* the one that is left */
+        UnloadAllow();
+        return Done(irp, STATUS_SUCCESS, 0);
     }
 }
 

@@ -45,7 +45,7 @@ static VOID NTAPI PAGED Unload(PDRIVER_OBJECT object) {
     WorkerStop();
     StopSources();
     DeviceStop();
-    GuardHealthy();
+    GuardStop();
     RecordStop();
     TableStop();
 }
@@ -65,10 +65,12 @@ static VOID INITIAL StartSources(VOID) {
 static VOID INITIAL Tell(VOID) {
     EVENT event;
 
-    EventActor(&event, EVENT_STARTED);
-    event.number[0] = Passive();
-    event.number[1] = GuardWhy();
-    event.number[2] = GuardStarts();
+    EventActor(&event, ASSAY_STARTED);
+    event.body.started.driver_version = DRIVER_VERSION;
+    event.body.started.abi_version = ASSAY_ABI_VERSION;
+    event.body.started.passive = Passive();
+    event.body.started.why = GuardWhy();
+    event.body.started.starts = GuardStarts();
     Record(&event);
 }
 
@@ -83,7 +85,7 @@ NTSTATUS NTAPI INITIAL DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING regist
     WorkerPrepare();
     status = TableStart();
     if (NT_SUCCESS(status))
-        status = RecordStart();
+        status = RecordStart(BootId(registry_path));
     if (!NT_SUCCESS(status))
         goto memory;
     status = DeviceStart(object);

@@ -1,15 +1,17 @@
 /*
  * What the files of the shell know of each other. The shell is thin: each notify
- * source gathers an EVENT and hands it to Record(); records, rings, filters and
- * validation are the core's (../core), which knows nothing of Windows.
+ * source fills an EVENT, whose body is the ABI's own, and hands it to Record().
+ * Records, rings, filters, requests, the boot guard and the choice of payloads are
+ * the core's (../core), which knows nothing of Windows and is what the fuzzers run.
  *
  * Rules that every file keeps: a callback does bounded work, waits for nobody in
- * user mode and never changes the outcome of what it observes. All memory is
- * taken at load. One spin lock at a time, and no call-out under it.
+ * user mode and never changes the outcome of what it observes. Memory is taken at
+ * load, that of an image's name or a volume's description when it comes. One spin
+ * lock at a time, and no call-out under it.
  */
 #pragma once
 
-#include "../abi.h"
+#include "../core/core.h"
 #include "../nt/flt.h"
 #include "../nt/wfp.h"
 
@@ -36,81 +38,55 @@ VOID MemoryFree(PVOID memory);
 /* access.c */
 NTSTATUS AccessRestrict(PDEVICE_OBJECT device);
 
-/* record.c: one thing that happened, before it has a number. Texts and data stay the caller's. */
-typedef enum {
-    EVENT_STARTED,         /* number: passive, why, starts */
-    EVENT_PROCESS_STARTED, /* number: pid, created, parent, creator pid, creator tid, session; text: image, command line; data: SID */
-    EVENT_PROCESS_FOUND,   /* the same, for one that ran before us */
-    EVENT_PROCESS_EXITED,  /* number: pid, created, exit status */
-    EVENT_IMAGE,           /* number: pid, created, base, size, properties; text: path */
-    EVENT_THREAD_REMOTE,   /* number: target pid, target created, thread */
-    EVENT_PROCESS_OPENED,  /* number: target pid, created, access, 1 when duplicated, original access, source pid */
-    EVENT_KEY_SET,         /* number: type, size; text: key, value; data */
-    EVENT_KEY_VALUE_DELETED,
-    EVENT_KEY_DELETED,
-    EVENT_KEY_CREATED,
-    EVENT_KEY_RENAMED,     /* text: old name, new name */
-    EVENT_FILE_CREATED,    /* number, of all files: holes, route, disposition, access; text: path, new name as asked for */
-    EVENT_FILE_STREAM,
-    EVENT_FILE_WRITTEN,
-    EVENT_FILE_MAPPED,
-    EVENT_FILE_RENAMED,
-    EVENT_FILE_LINKED,
-    EVENT_FILE_DELETED,
-    EVENT_VOLUME_ARRIVED,  /* number: bus type, characteristics, file system, removable; text: device, GUID name */
-    EVENT_VOLUME_LEFT,     /* text: device */
-    EVENT_CONNECT,         /* the flow; number: flow handle, endpoint */
-    EVENT_ACCEPT,
-    EVENT_LISTEN,
-    EVENT_REFUSED,         /* number: flow, endpoint, EVENT_CONNECT, _ACCEPT or _LISTEN */
-    EVENT_FLOW_ENDED,
-    EVENT_PAYLOAD,         /* number: flow, endpoint, offset, 1 when received, total size; data */
-    EVENT_DATAGRAM,
-    EVENT_TAMPER,          /* number: assay_tampering, target pid or 0, access, target created, status; text: what was touched */
-    EVENT_KINDS,
-} EVENT_KIND;
-
+/* record.c: one thing that happened, before it has a number. Texts stay the caller's. */
 typedef struct {
-    const VOID *at;
-    ULONG bytes;
-} TEXT;
-
-typedef struct {
-    UCHAR local[16];
-    UCHAR remote[16];
-    USHORT local_port;
-    USHORT remote_port;
-    UCHAR protocol;
-    UCHAR v6;
-    UCHAR loopback;
-    UCHAR inbound;
-} FLOW;
-
-typedef struct {
-    ULONG kind;
-    ULONG pid; /* who did it */
-    ULONG tid;
-    LONG64 created; /* when that process was created, 0 when not known */
-    ULONG64 number[6];
-    TEXT text[2];
-    TEXT data;
-    const FLOW *flow;
+    struct core_event told; /* kind, actor, texts in the order of the body's references */
+    struct core_text path;  /* what a filter by path looks at */
+    struct core_text image; /* and one by image */
+    union {
+        struct assay_started started;
+        struct assay_tamper tamper;
+        struct assay_volume volume;
+        struct assay_process process;
+        struct assay_exit exit;
+        struct assay_image image;
+        struct assay_thread thread;
+        struct assay_open open;
+        struct assay_key key;
+        struct assay_file file;
+        struct assay_flow flow;
+        struct assay_payload payload;
+    } body;
 } EVENT;
 
-VOID EventActor(EVENT *event, EVENT_KIND kind); /* the running process and thread */
-/* Of the agent's own files and keys, as the filters name them. */
-BOOLEAN PathIsOurs(EVENT_KIND kind, const VOID *path, ULONG bytes);
-BOOLEAN KeyIsOurs(EVENT_KIND kind, PCUNICODE_STRING key);
-BOOLEAN KindWanted(ULONG kind); /* filter.c */
-BOOLEAN Wanted(EVENT_KIND kind);                /* by the filters in force, without a look at texts */
-VOID Record(const EVENT *event);                /* at DISPATCH_LEVEL and below, when texts are there */
-VOID RecordBlind(EVENT_KIND kind);               /* something happened that could not be described: a counted gap */
-NTSTATUS RecordStart(VOID);
+VOID EventOf(EVENT *event, ULONG kind, ULONG pid, ULONG tid, ULONG64 created); /* whose it is; all else unknown and 0 */
+VOID EventActor(EVENT *event, ULONG kind); /* of the running process and thread */
+VOID EventPath(EVENT *event, struct core_text path); /* of a file: volume and the rest */
+BOOLEAN Wanted(ULONG kind); /* by the filters in force, without a look at texts */
+BOOLEAN IsOurs(ULONG kind, struct core_text text); /* of the agent's own files and keys, as the filters name them */
+BOOLEAN PayloadWanted(VOID);
+VOID Record(EVENT *event);      /* at DISPATCH_LEVEL and below, when texts are there */
+VOID RecordBlind(ULONG kind);   /* something happened that could not be described: a counted gap */
+NTSTATUS RecordStart(ULONG64 boot);
 VOID RecordStop(VOID);
-static inline TEXT TextOf(PCUNICODE_STRING s) {
-    TEXT none = {NULL, 0}, text = {s == NULL ? NULL : s->Buffer, s == NULL ? 0 : s->Length};
-    return text.at == NULL ? none : text;
+enum core_result RecordAck(const struct assay_read *read);
+ULONG RecordRead(VOID *out, ULONG room);
+ULONG64 RecordUnread(VOID);
+enum core_result RecordFilter(const VOID *set, ULONG bytes);
+VOID RecordDescribe(struct assay_description *out); /* what it knows of it */
+ULONG64 LoadTime(VOID);
+ULONG64 InterruptTime(VOID);
+
+static inline struct core_text TextAt(const VOID *at, ULONG bytes) {
+    struct core_text text = {at, at == NULL ? 0 : bytes, 0};
+    return text;
 }
+static inline struct core_text TextOf(PCUNICODE_STRING s) { return TextAt(s == NULL ? NULL : s->Buffer, s == NULL ? 0 : s->Length); }
+/* Of a reference that says nothing here, which is not the same as one that could not be had. */
+static inline struct core_text NoText(VOID) { return TextAt("", 0); }
+
+/* boot.c */
+ULONG64 BootId(PCUNICODE_STRING registry_path);
 
 /* table.c: processes by number, so that any callback can say when its actor was created. */
 #define PROCESS_PROTECTED 1u /* opening it is recorded: lsass */
@@ -120,10 +96,17 @@ typedef struct {
     ULONG flags;
     LONG64 created;
 } PROCESS;
+typedef struct { /* a process's image, for as long as it is held */
+    volatile LONG holders;
+    struct core_text name;
+} IMAGE;
 NTSTATUS TableStart(VOID);
 VOID TableStop(VOID);
-VOID TableAdd(const PROCESS *process);
+VOID TableAdd(const PROCESS *process, struct core_text image);
 BOOLEAN TableFind(ULONG pid, PROCESS *out);
+ULONG64 TableCreated(ULONG pid); /* 0 unknown */
+IMAGE *TableImage(ULONG pid);     /* NULL unknown; the caller lets go of it */
+VOID ImageRelease(IMAGE *image);
 BOOLEAN TableRemove(ULONG pid, PROCESS *out);
 BOOLEAN TableTakeNew(ULONG pid); /* whether this was the first thread */
 VOID AgentSet(ULONG pid);
@@ -148,10 +131,29 @@ VOID NTAPI VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason);
 VOID VolumesDescribe(VOID); /* by the worker */
 VOID VolumesForget(VOID);
 
-/* payload.c */
+/* flow.c and payload.c */
+typedef struct {
+    UCHAR local[16];
+    UCHAR remote[16];
+    USHORT local_port;
+    USHORT remote_port;
+    UCHAR protocol;
+    UCHAR v6;
+    UCHAR loopback;
+    UCHAR inbound;
+} FLOW;
+typedef struct { /* whose flow it is, and which */
+    ULONG pid;
+    ULONG64 created;
+    UINT64 flow;
+    UINT64 endpoint;
+} FLOW_ACTOR;
+FLOW_ACTOR FlowActor(const WFP_METADATA *metadata);
+BOOLEAN FlowAddresses(FLOW *flow, const WFP_VALUES *values, ULONG local, ULONG remote);
+UINT32 StreamCallout(BOOLEAN v6);
 NTSTATUS PayloadStart(VOID);
 VOID PayloadStop(VOID);
-VOID PayloadSelect(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *actor);
+VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor);
 VOID PayloadDrain(VOID);
 VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
                          const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out);
@@ -160,14 +162,12 @@ VOID NTAPI DatagramRemote(const WFP_VALUES *values, const WFP_METADATA *metadata
                           const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out);
 VOID NTAPI DatagramLocal(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
                          const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out);
-BOOLEAN PayloadWanted(const FLOW *flow); /* record.c: by the filters in force */
-UINT32 StreamCallout(BOOLEAN v6); /* flow.c */
-BOOLEAN FlowAddresses(FLOW *flow, const WFP_VALUES *values, ULONG local, ULONG remote);
 
 /* guard.c */
-NTSTATUS GuardStart(PCUNICODE_STRING registry_path);
-VOID GuardHealthy(VOID);
-BOOLEAN Passive(VOID);
+VOID GuardStart(PCUNICODE_STRING registry_path);
+VOID GuardHealthy(VOID); /* the agent says that all is well */
+VOID GuardStop(VOID);    /* an orderly stop */
+ULONG Passive(VOID);
 ULONG GuardStarts(VOID);
 ULONG GuardWhy(VOID);
 

@@ -7,8 +7,6 @@
  */
 #include "driver.h"
 
-#define PATH_BYTES 2048u /* of a path, at most; longer ones are cut and say so */
-
 /* What was done through a handle so far. */
 #define WAY_WRITE 0x01u
 #define WAY_MAPPED 0x04u
@@ -19,9 +17,12 @@
 
 typedef struct {
     volatile LONG ways;
-    BOOLEAN opened_name; /* the name as opened, not normalised */
-    ULONG path_bytes;
-    WCHAR path[PATH_BYTES / sizeof(WCHAR)];
+    ULONG holes;       /* of all that is told of this handle */
+    ULONG64 id[2];     /* 0 unknown */
+    ULONG64 size;      /* when it was opened */
+    USHORT path_bytes;
+    USHORT path_whole; /* what is longer than a record takes is cut here, and says so */
+    WCHAR path[];
 } HANDLE_CONTEXT;
 
 static FLT_FILTER *filter;
@@ -33,12 +34,10 @@ static ULONG Requestor(FLT_CALLBACK_DATA *data) {
     return process == NULL ? 0 : (ULONG)(ULONG_PTR)PsGetProcessId(process);
 }
 
-static VOID Actor(EVENT *event, EVENT_KIND kind, FLT_CALLBACK_DATA *data) {
-    PROCESS process = {0, 0, 0};
+static VOID Actor(EVENT *event, ULONG kind, FLT_CALLBACK_DATA *data) {
+    ULONG pid = Requestor(data);
 
-    EventActor(event, kind);
-    event->pid = Requestor(data);
-    event->created = TableFind(event->pid, &process) ? process.created : 0;
+    EventOf(event, kind, pid, (ULONG)(ULONG_PTR)PsGetCurrentThreadId(), TableCreated(pid));
 }
 
 static BOOLEAN ByAgent(FLT_CALLBACK_DATA *data) {
@@ -55,29 +54,64 @@ static FLT_PREOP NTAPI PreCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJE
     return FLT_PREOP_WITH_CALLBACK;
 }
 
+/* What is known of a file from its open on. */
+typedef struct {
+    ULONG holes;
+    ULONG64 id[2];
+    ULONG64 size;
+} FACTS;
+
+/*
+ * Asked of the file system after the open, at PASSIVE_LEVEL, and below us. A server is
+ * not asked: nobody's open waits for a network because of us.
+ */
+static VOID Ask(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, FACTS *out) {
+    static const WCHAR server[] = L"\\Device\\Mup\\";
+    FILE_STANDARD_INFORMATION standard;
+    NT_FILE_ID id;
+    FILE_INTERNAL_INFORMATION internal;
+
+    RtlZeroMemory(out, sizeof *out);
+    if (PathStartsWith(&name->name, server, sizeof server / sizeof(WCHAR) - 1)) {
+        out->holes = ASSAY_HOLE_REMOTE;
+        return;
+    }
+    if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &standard, sizeof standard, FileStandardInformation, NULL)))
+        out->size = (ULONG64)standard.EndOfFile.QuadPart;
+    if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &id, sizeof id, NT_FILE_ID_INFORMATION, NULL)))
+        RtlCopyMemory(out->id, id.id, sizeof out->id);
+    else if (NT_SUCCESS(FltQueryInformationFile(objects->instance, objects->file, &internal, sizeof internal, FileInternalInformation, NULL)) &&
+             internal.IndexNumber.QuadPart != -1) /* -1: it has none that 64 bits can hold */
+        out->id[0] = (ULONG64)internal.IndexNumber.QuadPart;
+}
+
 /* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
-static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ULONG ways) {
+static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ULONG ways) {
+    USHORT bytes = name->name.Length < ASSAY_MOST_PATH ? name->name.Length : ASSAY_MOST_PATH;
     HANDLE_CONTEXT *handle;
 
-    if (!NT_SUCCESS(FltAllocateContext(filter, FLT_STREAMHANDLE_CONTEXT, sizeof *handle, NonPagedPoolNx, (PVOID *)&handle)))
+    if (!NT_SUCCESS(FltAllocateContext(filter, FLT_STREAMHANDLE_CONTEXT, sizeof *handle + bytes, NonPagedPoolNx, (PVOID *)&handle)))
         return;
     RtlZeroMemory(handle, sizeof *handle);
     handle->ways = (LONG)ways;
-    handle->opened_name = opened;
-    handle->path_bytes = name->name.Length < PATH_BYTES ? name->name.Length : PATH_BYTES;
-    RtlCopyMemory(handle->path, name->name.Buffer, handle->path_bytes);
+    handle->holes = facts->holes;
+    RtlCopyMemory(handle->id, facts->id, sizeof handle->id);
+    handle->size = facts->size;
+    handle->path_bytes = bytes;
+    handle->path_whole = name->name.Length;
+    RtlCopyMemory(handle->path, name->name.Buffer, bytes);
     FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
     FltReleaseContext(handle);
 }
 
-static VOID Tamper(FLT_CALLBACK_DATA *data, EVENT_KIND kind, TEXT path) {
+static VOID Tamper(FLT_CALLBACK_DATA *data, ULONG kind, struct core_text path) {
     EVENT event;
 
-    if (!PathIsOurs(kind, path.at, path.bytes))
+    if (!IsOurs(kind, path))
         return;
-    Actor(&event, EVENT_TAMPER, data);
-    event.number[0] = ASSAY_TAMPER_FILE;
-    event.text[0] = path;
+    Actor(&event, ASSAY_TAMPER, data);
+    event.body.tamper.what = ASSAY_TAMPER_FILE;
+    event.told.text[0] = path;
     Record(&event);
 }
 
@@ -91,18 +125,21 @@ static BOOLEAN IsStream(PCUNICODE_STRING name) {
     return FALSE;
 }
 
-static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, BOOLEAN opened, ACCESS_MASK access) {
+static VOID Made(FLT_CALLBACK_DATA *data, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ACCESS_MASK access) {
     ULONG happened = (ULONG)data->status.Information;
     EVENT event;
 
-    Actor(&event, IsStream(&name->name) ? EVENT_FILE_STREAM : EVENT_FILE_CREATED, data);
-    event.number[0] = opened ? ASSAY_HOLE_NAME_OPENED : 0;
-    event.number[2] = happened;
-    event.number[3] = access;
-    event.text[0] = TextOf(&name->name);
+    Actor(&event, IsStream(&name->name) ? ASSAY_FILE_STREAM_CREATED : ASSAY_FILE_CREATED, data);
+    event.body.file.holes = facts->holes;
+    RtlCopyMemory(event.body.file.file_id, facts->id, sizeof event.body.file.file_id);
+    event.body.file.size = facts->size;
+    event.body.file.disposition = happened;
+    event.body.file.access = access;
+    EventPath(&event, TextOf(&name->name));
+    event.told.text[2] = NoText();
     Record(&event);
     if (happened != FILE_CREATED)
-        Tamper(data, EVENT_FILE_CREATED, event.text[0]);
+        Tamper(data, ASSAY_FILE_CREATED, event.path);
 }
 
 static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {
@@ -113,6 +150,7 @@ static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OB
     BOOLEAN made = happened == FILE_CREATED || happened == FILE_OVERWRITTEN || happened == FILE_SUPERSEDED;
     BOOLEAN on_close = (options & FILE_DELETE_ON_CLOSE) != 0, opened = FALSE;
     FLT_FILE_NAME_INFORMATION *name;
+    FACTS facts;
 
     UNREFERENCED_PARAMETER(context);
     if ((flags & FLTFL_POST_OPERATION_DRAINING) != 0 || !NT_SUCCESS(data->status.Status) ||
@@ -123,14 +161,16 @@ static FLT_POSTOP NTAPI PostCreate(FLT_CALLBACK_DATA *data, const FLT_RELATED_OB
     if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_NORMALIZED_DEFAULT, &name))) {
         opened = TRUE;
         if (!NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &name))) {
-            RecordBlind(EVENT_FILE_CREATED);
+            RecordBlind(ASSAY_FILE_CREATED);
             return FLT_POSTOP_FINISHED;
         }
     }
+    Ask(objects, name, &facts);
+    facts.holes |= opened ? ASSAY_HOLE_NAME_OPENED : 0;
     if ((access & changes) != 0 || on_close)
-        Remember(objects, name, opened, on_close ? WAY_ON_CLOSE : 0);
+        Remember(objects, name, &facts, on_close ? WAY_ON_CLOSE : 0);
     if (made)
-        Made(data, name, opened, access);
+        Made(data, name, &facts, access);
     FltReleaseFileNameInformation(name);
     return FLT_POSTOP_FINISHED;
 }
@@ -141,20 +181,32 @@ static HANDLE_CONTEXT *HandleOf(const FLT_RELATED_OBJECTS *objects) {
     return NT_SUCCESS(FltGetStreamHandleContext(objects->instance, objects->file, (PVOID *)&handle)) ? handle : NULL;
 }
 
-static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, EVENT_KIND kind, ULONG holes, ULONG route) {
+static struct core_text PathOf(const HANDLE_CONTEXT *handle) {
+    struct core_text path = {handle->path, handle->path_bytes, handle->path_whole};
+
+    return path;
+}
+
+static VOID Handle(EVENT *event, const HANDLE_CONTEXT *handle, ULONG holes) {
+    event->body.file.holes = handle->holes | holes;
+    RtlCopyMemory(event->body.file.file_id, handle->id, sizeof event->body.file.file_id);
+    event->body.file.size = handle->size;
+    EventPath(event, PathOf(handle));
+}
+
+static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG kind, ULONG holes, ULONG route) {
     EVENT event;
 
     Actor(&event, kind, data);
-    event.number[0] = holes | (handle->opened_name ? ASSAY_HOLE_NAME_OPENED : 0);
-    event.number[1] = route;
-    event.text[0].at = handle->path;
-    event.text[0].bytes = handle->path_bytes;
+    Handle(&event, handle, holes);
+    event.body.file.route = route;
+    event.told.text[2] = NoText();
     Record(&event);
-    Tamper(data, kind, event.text[0]);
+    Tamper(data, kind, event.path);
 }
 
 /* The first change of its way through a handle is told; the others only cost this. */
-static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, EVENT_KIND kind, ULONG holes) {
+static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, ULONG kind, ULONG holes) {
     HANDLE_CONTEXT *handle = HandleOf(objects);
 
     if (handle == NULL)
@@ -166,7 +218,7 @@ static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, UL
 
 static FLT_PREOP NTAPI PreWrite(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID *context) {
     UNREFERENCED_PARAMETER(context);
-    Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, 0);
+    Mark(data, objects, WAY_WRITE, ASSAY_FILE_WRITTEN, 0);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -178,7 +230,7 @@ static FLT_PREOP NTAPI PreSection(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJ
     writable &= ~(PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY); /* copies never reach the file */
     if (data->io->parameters.section.type == FLT_SYNC_TYPE_CREATE_SECTION &&
         (data->io->parameters.section.protection & writable) != 0)
-        Mark(data, objects, WAY_MAPPED, EVENT_FILE_MAPPED, ASSAY_HOLE_MAPPED_WRITE);
+        Mark(data, objects, WAY_MAPPED, ASSAY_FILE_MAPPED, ASSAY_HOLE_MAPPED_WRITE);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -188,7 +240,7 @@ static FLT_PREOP NTAPI PreControl(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJ
     UNREFERENCED_PARAMETER(context);
     if (code == NT_FSCTL_SET_ZERO_DATA || code == NT_FSCTL_DUPLICATE_EXTENTS || code == NT_FSCTL_DUPLICATE_EXTENTS_EX ||
         code == NT_FSCTL_OFFLOAD_WRITE)
-        Mark(data, objects, WAY_WRITE, EVENT_FILE_WRITTEN, ASSAY_HOLE_BLOCK_CLONE);
+        Mark(data, objects, WAY_WRITE, ASSAY_FILE_WRITTEN, ASSAY_HOLE_BLOCK_CLONE);
     return FLT_PREOP_NO_CALLBACK;
 }
 
@@ -214,22 +266,18 @@ static FLT_PREOP NTAPI PreSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS
 static VOID Renamed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
     const NT_FILE_NAME_CHANGE *change = data->io->parameters.set_information.buffer;
     ULONG room = data->io->parameters.set_information.bytes, head = (ULONG)__builtin_offsetof(NT_FILE_NAME_CHANGE, name);
-    BOOLEAN ex = class == NT_FILE_RENAME_EX || class == NT_FILE_LINK_EX;
+    BOOLEAN ex = class == NT_FILE_RENAME_EX || class == NT_FILE_LINK_EX, over;
     EVENT event;
 
     if (change == NULL || room < head || change->name_bytes > room - head)
         return;
-    Actor(&event, class == NT_FILE_RENAME || class == NT_FILE_RENAME_EX ? EVENT_FILE_RENAMED : EVENT_FILE_LINKED, data);
-    if (ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0) {
-        event.number[0] = ASSAY_HOLE_RENAME_OVER; /* what stood there is gone, and its own record is not made */
-        event.number[1] = ASSAY_ROUTE_RENAME_OVER;
-    }
-    event.text[0].at = handle->path;
-    event.text[0].bytes = handle->path_bytes;
-    event.text[1].at = change->name;
-    event.text[1].bytes = change->name_bytes;
+    Actor(&event, class == NT_FILE_RENAME || class == NT_FILE_RENAME_EX ? ASSAY_FILE_RENAMED : ASSAY_FILE_LINKED, data);
+    over = ex ? (change->flags & NT_REPLACE_IF_EXISTS) != 0 : change->replace != 0;
+    Handle(&event, handle, over ? ASSAY_HOLE_RENAME_OVER : 0); /* what stood there is gone, and its own record is not made */
+    event.body.file.route = over ? ASSAY_ROUTE_RENAME_OVER : ASSAY_ROUTE_NONE;
+    event.told.text[2] = TextAt(change->name, change->name_bytes);
     Record(&event);
-    Tamper(data, event.kind, event.text[0]);
+    Tamper(data, event.told.kind, event.path);
 }
 
 static VOID Disposed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
@@ -271,7 +319,7 @@ static FLT_POSTOP NTAPI PostSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJEC
     case NT_FILE_END_OF_FILE:
     case NT_FILE_ALLOCATION:
         if ((InterlockedOr(&handle->ways, WAY_WRITE) & (LONG)WAY_WRITE) == 0)
-            Told(data, handle, EVENT_FILE_WRITTEN, 0, ASSAY_ROUTE_NONE);
+            Told(data, handle, ASSAY_FILE_WRITTEN, 0, ASSAY_ROUTE_NONE);
         break;
     default:
         Renamed(data, handle, class);
@@ -316,7 +364,7 @@ static FLT_POSTOP NTAPI PostCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_O
     if ((ways & WAYS_OF_DELETE) != 0 &&
         FltQueryInformationFile(objects->instance, objects->file, &standard, sizeof standard, FileStandardInformation, NULL) ==
             STATUS_FILE_DELETED)
-        Told(data, handle, EVENT_FILE_DELETED, 0, RouteOf(ways));
+        Told(data, handle, ASSAY_FILE_DELETED, 0, RouteOf(ways));
     FltReleaseContext(handle);
     return FLT_POSTOP_FINISHED;
 }
@@ -327,9 +375,10 @@ static NTSTATUS NTAPI PAGED Unload(ULONG flags) {
 
     if (UnloadAllowed())
         return STATUS_SUCCESS;
-    EventActor(&event, EVENT_TAMPER);
-    event.number[0] = ASSAY_TAMPER_UNLOAD_REFUSED;
-    event.number[2] = flags;
+    EventActor(&event, ASSAY_TAMPER);
+    event.body.tamper.what = ASSAY_TAMPER_UNLOAD_REFUSED;
+    event.body.tamper.access = flags;
+    event.told.text[0] = NoText();
     Record(&event);
     return FLT_STATUS_DO_NOT_DETACH;
 }
@@ -340,7 +389,7 @@ static NTSTATUS NTAPI PAGED RefuseDetach(const FLT_RELATED_OBJECTS *objects, ULO
 }
 
 static const FLT_CONTEXT_REGISTRATION context_kinds[] = {
-    {FLT_STREAMHANDLE_CONTEXT, 0, NULL, sizeof(HANDLE_CONTEXT), POOL_TAG, NULL, NULL, NULL},
+    {FLT_STREAMHANDLE_CONTEXT, 0, NULL, FLT_VARIABLE_SIZED_CONTEXTS, POOL_TAG, NULL, NULL, NULL},
     {FLT_CONTEXT_END, 0, NULL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -34,15 +34,36 @@ BOOLEAN FlowAddresses(FLOW *flow, const WFP_VALUES *values, ULONG local, ULONG r
 static UINT32 Flags(const WFP_VALUES *values, ULONG field) { return field < values->count ? values->value[field].u32 : 0; }
 
 /* The process that the platform names; at these layers the running one may be another. */
-static VOID Actor(EVENT *event, EVENT_KIND kind, const WFP_METADATA *metadata) {
-    PROCESS process = {0, 0, 0};
+FLOW_ACTOR FlowActor(const WFP_METADATA *metadata) {
+    FLOW_ACTOR actor;
 
-    EventActor(event, kind);
-    event->pid = (metadata->present & WFP_HAS_PROCESS_ID) != 0 ? (ULONG)metadata->process_id : 0;
-    event->tid = 0;
-    event->created = TableFind(event->pid, &process) ? process.created : 0;
-    event->number[0] = (metadata->present & WFP_HAS_FLOW) != 0 ? metadata->flow : 0;
-    event->number[1] = (metadata->present & WFP_HAS_ENDPOINT) != 0 ? metadata->endpoint : 0;
+    actor.pid = (metadata->present & WFP_HAS_PROCESS_ID) != 0 ? (ULONG)metadata->process_id : 0;
+    actor.created = TableCreated(actor.pid);
+    actor.flow = (metadata->present & WFP_HAS_FLOW) != 0 ? metadata->flow : 0;
+    actor.endpoint = (metadata->present & WFP_HAS_ENDPOINT) != 0 ? metadata->endpoint : 0;
+    return actor;
+}
+
+static BOOLEAN IsAgent(const FLOW_ACTOR *actor) { return actor->pid != 0 && actor->pid == AgentPid(); }
+
+static VOID Tell(ULONG kind, ULONG refused, const FLOW *flow, const FLOW_ACTOR *actor) {
+    struct assay_flow *body;
+    EVENT event;
+
+    EventOf(&event, kind, actor->pid, 0, actor->created);
+    body = &event.body.flow;
+    body->flow = kind == ASSAY_FLOW_REFUSED || kind == ASSAY_FLOW_LISTENING ? 0 : actor->flow;
+    body->endpoint = actor->endpoint;
+    RtlCopyMemory(body->local, flow->local, sizeof body->local);
+    RtlCopyMemory(body->remote, flow->remote, sizeof body->remote);
+    body->local_port = flow->local_port;
+    body->remote_port = flow->remote_port;
+    body->family = flow->v6 ? 6 : 4;
+    body->protocol = flow->protocol;
+    body->inbound = flow->inbound;
+    body->loopback = flow->loopback;
+    body->refused = refused;
+    Record(&event);
 }
 
 static BOOLEAN Ale(FLOW *flow, const WFP_VALUES *values, ULONG flags) {
@@ -55,19 +76,17 @@ static BOOLEAN Ale(FLOW *flow, const WFP_VALUES *values, ULONG flags) {
     return TRUE;
 }
 
-static VOID Authorised(EVENT_KIND kind, EVENT_KIND asked, const WFP_VALUES *values, const WFP_METADATA *metadata, ULONG flags) {
-    EVENT event;
+/* refused 0: it was authorised. */
+static VOID Authorised(ULONG kind, ULONG refused, const WFP_VALUES *values, const WFP_METADATA *metadata, ULONG flags) {
+    FLOW_ACTOR actor;
     FLOW flow;
 
     if ((Flags(values, flags) & WFP_FLAG_IS_REAUTHORIZE) != 0 || !Ale(&flow, values, flags))
         return;
-    flow.inbound = asked == EVENT_ACCEPT;
-    Actor(&event, kind, metadata);
-    if (event.pid != 0 && event.pid == AgentPid())
-        return;
-    event.number[2] = asked;
-    event.flow = &flow;
-    Record(&event);
+    flow.inbound = kind == ASSAY_FLOW_ACCEPTED || refused == ASSAY_FLOW_ACCEPTED;
+    actor = FlowActor(metadata);
+    if (!IsAgent(&actor))
+        Tell(kind, refused, &flow, &actor);
 }
 
 #define CLASSIFY(name)                                                                                                         \
@@ -82,28 +101,28 @@ static VOID Authorised(EVENT_KIND kind, EVENT_KIND asked, const WFP_VALUES *valu
 
 CLASSIFY(OnConnect) {
     UNUSED_OF_CLASSIFY;
-    Authorised(EVENT_CONNECT, EVENT_CONNECT, values, metadata, WFP_CONNECT_FLAGS);
+    Authorised(ASSAY_FLOW_CONNECTED, 0, values, metadata, WFP_CONNECT_FLAGS);
 }
 CLASSIFY(OnAccept) {
     UNUSED_OF_CLASSIFY;
-    Authorised(EVENT_ACCEPT, EVENT_ACCEPT, values, metadata, WFP_ACCEPT_FLAGS);
+    Authorised(ASSAY_FLOW_ACCEPTED, 0, values, metadata, WFP_ACCEPT_FLAGS);
 }
 CLASSIFY(OnConnectRefused) {
     UNUSED_OF_CLASSIFY;
-    Authorised(EVENT_REFUSED, EVENT_CONNECT, values, metadata, WFP_CONNECT_FLAGS);
+    Authorised(ASSAY_FLOW_REFUSED, ASSAY_FLOW_CONNECTED, values, metadata, WFP_CONNECT_FLAGS);
 }
 CLASSIFY(OnAcceptRefused) {
     UNUSED_OF_CLASSIFY;
-    Authorised(EVENT_REFUSED, EVENT_ACCEPT, values, metadata, WFP_ACCEPT_FLAGS);
+    Authorised(ASSAY_FLOW_REFUSED, ASSAY_FLOW_ACCEPTED, values, metadata, WFP_ACCEPT_FLAGS);
 }
 CLASSIFY(OnClosure) {
     UNUSED_OF_CLASSIFY;
-    Authorised(EVENT_FLOW_ENDED, EVENT_FLOW_ENDED, values, metadata, WFP_CLOSURE_FLAGS);
+    Authorised(ASSAY_FLOW_ENDED, 0, values, metadata, WFP_CLOSURE_FLAGS);
 }
 
 /* Listening has no remote side and no protocol field: it is TCP's alone. */
-static VOID Listening(EVENT_KIND kind, const WFP_VALUES *values, const WFP_METADATA *metadata) {
-    EVENT event;
+static VOID Listening(ULONG kind, ULONG refused, const WFP_VALUES *values, const WFP_METADATA *metadata) {
+    FLOW_ACTOR actor;
     FLOW flow;
 
     if ((Flags(values, WFP_LISTEN_FLAGS) & WFP_FLAG_IS_REAUTHORIZE) != 0 ||
@@ -113,35 +132,31 @@ static VOID Listening(EVENT_KIND kind, const WFP_VALUES *values, const WFP_METAD
     flow.local_port = values->value[WFP_ALE_LOCAL_PORT].u16;
     flow.protocol = 6;
     flow.inbound = 1;
-    Actor(&event, kind, metadata);
-    if (event.pid != 0 && event.pid == AgentPid())
-        return;
-    event.number[2] = EVENT_LISTEN;
-    event.flow = &flow;
-    Record(&event);
+    actor = FlowActor(metadata);
+    if (!IsAgent(&actor))
+        Tell(kind, refused, &flow, &actor);
 }
 CLASSIFY(OnListen) {
     UNUSED_OF_CLASSIFY;
-    Listening(EVENT_LISTEN, values, metadata);
+    Listening(ASSAY_FLOW_LISTENING, 0, values, metadata);
 }
 CLASSIFY(OnListenRefused) {
     UNUSED_OF_CLASSIFY;
-    Listening(EVENT_REFUSED, values, metadata);
+    Listening(ASSAY_FLOW_REFUSED, ASSAY_FLOW_LISTENING, values, metadata);
 }
 
 /* A new flow: here, and only here, its payload may be asked for. */
 CLASSIFY(OnEstablished) {
-    EVENT actor;
+    FLOW_ACTOR actor;
     FLOW flow;
 
     UNUSED_OF_CLASSIFY;
     if (!Ale(&flow, values, WFP_FLOW_FLAGS) || values->count <= WFP_FLOW_DIRECTION || (metadata->present & WFP_HAS_FLOW) == 0)
         return;
     flow.inbound = values->value[WFP_FLOW_DIRECTION].u32 == WFP_DIRECTION_INBOUND;
-    Actor(&actor, EVENT_PAYLOAD, metadata);
-    if (actor.pid != 0 && actor.pid == AgentPid())
-        return;
-    PayloadSelect(&flow, metadata, &actor);
+    actor = FlowActor(metadata);
+    if (!IsAgent(&actor))
+        PayloadSelect(&flow, &actor);
 }
 
 static NTSTATUS NTAPI OnNotify(ULONG type, const GUID *filter_key, VOID *filter) {

@@ -1,25 +1,23 @@
 /*
- * The boot guard. Each start is counted in the registry before anything is hooked,
- * and the count is cleared after five healthy minutes or an orderly stop. At three
- * the driver loads passive: the device answers and nothing is recorded, so that a
+ * Where the boot guard's count is kept. The core says what it means: each start is
+ * counted here before anything is hooked, and forgotten after five healthy minutes
+ * or an orderly stop. Passive, the device answers and nothing is recorded, so that a
  * fault of ours cannot keep a machine from starting.
  */
 #include "driver.h"
 
-#define STARTS_LIMIT 3u
 #define PATH_CHARS 260u
 
 static struct {
+    struct core_guard is;
     WCHAR path[PATH_CHARS];
     UNICODE_STRING key;
-    BOOLEAN passive;
-    ULONG starts;
-    ULONG why;
+    volatile LONG busy; /* one word of health at a time */
 } guard;
 
-BOOLEAN Passive(VOID) { return guard.passive; }
-ULONG GuardStarts(VOID) { return guard.starts; }
-ULONG GuardWhy(VOID) { return guard.why; }
+ULONG Passive(VOID) { return guard.is.why != ASSAY_WHY_NONE; }
+ULONG GuardStarts(VOID) { return guard.is.starts; }
+ULONG GuardWhy(VOID) { return guard.is.why; }
 
 static NTSTATUS PAGED Open(HANDLE *key) {
     OBJECT_ATTRIBUTES attributes;
@@ -28,17 +26,24 @@ static NTSTATUS PAGED Open(HANDLE *key) {
     return ZwOpenKey(key, KEY_QUERY_VALUE | KEY_SET_VALUE, &attributes);
 }
 
-static ULONG PAGED Get(HANDLE key, PUNICODE_STRING name) {
+/* A count that is not there is 0; one that is there and makes no sense cannot guard. */
+static NTSTATUS PAGED Get(HANDLE key, PUNICODE_STRING name, ULONG *starts) {
     union {
         KEY_VALUE_PARTIAL_INFORMATION value;
         UCHAR room[sizeof(KEY_VALUE_PARTIAL_INFORMATION) + sizeof(ULONG)];
     } got;
-    ULONG bytes, starts = 0;
+    NTSTATUS status;
+    ULONG bytes;
 
-    if (NT_SUCCESS(ZwQueryValueKey(key, name, KeyValuePartialInformation, &got, sizeof got, &bytes)) &&
-        got.value.Type == REG_DWORD && got.value.DataLength == sizeof starts)
-        RtlCopyMemory(&starts, got.value.Data, sizeof starts);
-    return starts;
+    *starts = 0;
+    status = ZwQueryValueKey(key, name, KeyValuePartialInformation, &got, sizeof got, &bytes);
+    if (status == STATUS_OBJECT_NAME_NOT_FOUND)
+        return STATUS_SUCCESS;
+    if (NT_SUCCESS(status) && (got.value.Type != REG_DWORD || got.value.DataLength != sizeof *starts))
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    if (NT_SUCCESS(status))
+        RtlCopyMemory(starts, got.value.Data, sizeof *starts);
+    return status;
 }
 
 static NTSTATUS PAGED Set(HANDLE key, PUNICODE_STRING name, ULONG starts) {
@@ -48,41 +53,46 @@ static NTSTATUS PAGED Set(HANDLE key, PUNICODE_STRING name, ULONG starts) {
     return NT_SUCCESS(status) ? ZwFlushKey(key) : status;
 }
 
-/* A registry that cannot be written cannot guard: then the driver stays passive as well. */
-NTSTATUS PAGED GuardStart(PCUNICODE_STRING registry_path) {
+VOID PAGED GuardStart(PCUNICODE_STRING registry_path) {
     UNICODE_STRING name = RTL_CONSTANT_STRING(L"Starts");
-    ULONG starts = 0;
+    ULONG stored = 0, starts;
+    BOOLEAN readable;
+    HANDLE key = NULL;
+
+    if (registry_path->Length < sizeof guard.path) {
+        RtlCopyMemory(guard.path, registry_path->Buffer, registry_path->Length);
+        guard.key.Buffer = guard.path;
+        guard.key.Length = registry_path->Length;
+        guard.key.MaximumLength = sizeof guard.path;
+        if (!NT_SUCCESS(Open(&key)))
+            key = NULL;
+    }
+    readable = key != NULL && NT_SUCCESS(Get(key, &name, &stored));
+    starts = core_guard_start(&guard.is, readable, stored);
+    if (readable && starts != stored && !NT_SUCCESS(Set(key, &name, starts)))
+        core_guard_unwritten(&guard.is);
+    if (key != NULL)
+        ZwClose(key);
+}
+
+static BOOLEAN PAGED Forget(VOID) {
+    UNICODE_STRING name = RTL_CONSTANT_STRING(L"Starts");
     NTSTATUS status;
     HANDLE key;
 
-    if (registry_path->Length >= sizeof guard.path)
-        return STATUS_NAME_TOO_LONG;
-    RtlCopyMemory(guard.path, registry_path->Buffer, registry_path->Length);
-    guard.key.Buffer = guard.path;
-    guard.key.Length = registry_path->Length;
-    guard.key.MaximumLength = sizeof guard.path;
-    guard.passive = TRUE;
-    guard.why = ASSAY_WHY_GUARD_UNREADABLE;
-    status = Open(&key);
-    if (!NT_SUCCESS(status))
-        return status;
-    starts = Get(key, &name);
-    if (starts < STARTS_LIMIT)
-        status = Set(key, &name, starts + 1);
+    if (!NT_SUCCESS(Open(&key)))
+        return FALSE;
+    status = Set(key, &name, 0);
     ZwClose(key);
-    guard.starts = starts + 1;
-    guard.passive = !NT_SUCCESS(status) || starts >= STARTS_LIMIT;
-    if (NT_SUCCESS(status))
-        guard.why = guard.passive ? ASSAY_WHY_STARTS : ASSAY_WHY_NONE;
-    return status;
+    return NT_SUCCESS(status);
 }
 
 VOID PAGED GuardHealthy(VOID) {
-    UNICODE_STRING name = RTL_CONSTANT_STRING(L"Starts");
-    HANDLE key;
-
-    if (!NT_SUCCESS(Open(&key)))
+    if (InterlockedExchange(&guard.busy, 1) != 0)
         return;
-    Set(key, &name, 0);
-    ZwClose(key);
+    if (core_guard_healthy(&guard.is, InterruptTime()) && !Forget())
+        guard.is.cleared = 0; /* with the next word */
+    InterlockedExchange(&guard.busy, 0);
 }
+
+VOID PAGED GuardStop(VOID) { Forget(); }

@@ -25,19 +25,19 @@ static BOOLEAN PAGED Interesting(PCUNICODE_STRING path, ULONG properties) {
 }
 
 static VOID NTAPI PAGED OnImage(PUNICODE_STRING path, HANDLE pid, PIMAGE_INFO info) {
-    PROCESS process = {0, 0, 0};
     EVENT event;
 
     if (NT_IMAGE_PARTIAL_MAP(info->Properties) || ActorIsAgent() || !Interesting(path, info->Properties))
         return;
-    TableFind((ULONG)(ULONG_PTR)pid, &process);
-    EventActor(&event, EVENT_IMAGE);
-    event.number[0] = (ULONG_PTR)pid;
-    event.number[1] = (ULONG64)process.created;
-    event.number[2] = (ULONG_PTR)info->ImageBase;
-    event.number[3] = info->ImageSize;
-    event.number[4] = info->Properties;
-    event.text[0] = TextOf(path);
+    EventActor(&event, ASSAY_IMAGE_LOADED);
+    event.body.image.process = (ULONG)(ULONG_PTR)pid;
+    event.body.image.process_created = TableCreated(event.body.image.process);
+    event.body.image.base = (ULONG_PTR)info->ImageBase;
+    event.body.image.size = info->ImageSize;
+    event.body.image.driver = NT_IMAGE_SYSTEM_MODE(info->Properties);
+    event.body.image.signature_level = NT_IMAGE_SIGNATURE_LEVEL(info->Properties);
+    event.body.image.signature_type = NT_IMAGE_SIGNATURE_TYPE(info->Properties);
+    event.told.text[0] = event.path = TextOf(path);
     Record(&event);
 }
 

@@ -6,8 +6,6 @@
  */
 #include "driver.h"
 
-#define VALUE_BYTES 512u /* of a value's data, at most */
-
 static LARGE_INTEGER cookie;
 
 static PCUNICODE_STRING PAGED NameOf(PVOID object) {
@@ -16,33 +14,34 @@ static PCUNICODE_STRING PAGED NameOf(PVOID object) {
     return NT_SUCCESS(CmCallbackGetKeyObjectIDEx(&cookie, object, NULL, &name, 0)) ? name : NULL;
 }
 
+/* The default value of a key has no name, and a change of the key itself speaks of none. */
+static struct core_text PAGED NameText(PCUNICODE_STRING name) { return name == NULL || name->Length == 0 ? NoText() : TextOf(name); }
+
 /* One record; for the agent's own service key also a tamper record. */
 static VOID PAGED Tell(EVENT *event, PCUNICODE_STRING key) {
     EVENT tamper;
 
-    event->text[0] = TextOf(key);
-    if (Wanted(event->kind))
+    event->told.text[0] = event->path = TextOf(key);
+    if (Wanted(event->told.kind))
         Record(event);
-    if (!KeyIsOurs(event->kind, key))
+    if (key == NULL || !IsOurs(event->told.kind, event->path))
         return;
-    EventActor(&tamper, EVENT_TAMPER);
-    tamper.number[0] = ASSAY_TAMPER_KEY;
-    tamper.text[0] = TextOf(key);
+    EventActor(&tamper, ASSAY_TAMPER);
+    tamper.body.tamper.what = ASSAY_TAMPER_KEY;
+    tamper.told.text[0] = event->path;
     Record(&tamper);
 }
 
+/* The data is cut by the core, which says so. */
 static VOID PAGED AfterSet(const REG_POST_OPERATION_INFORMATION *after, PCUNICODE_STRING key) {
     const REG_SET_VALUE_KEY_INFORMATION *set = after->PreInformation;
     EVENT event;
 
-    EventActor(&event, EVENT_KEY_SET);
-    event.number[0] = set->Type;
-    event.number[1] = set->DataSize;
-    event.text[1] = TextOf(set->ValueName);
-    if (set->Data != NULL && set->DataSize != 0) {
-        event.data.at = set->Data;
-        event.data.bytes = set->DataSize < VALUE_BYTES ? set->DataSize : VALUE_BYTES;
-    }
+    EventActor(&event, ASSAY_KEY_SET);
+    event.body.key.type = set->Type;
+    event.body.key.data_size = set->DataSize;
+    event.told.text[1] = NameText(set->ValueName);
+    event.told.text[2] = set->DataSize == 0 ? NoText() : TextAt(set->Data, set->DataSize);
     Tell(&event, key);
 }
 
@@ -50,7 +49,8 @@ static VOID PAGED AfterOther(ULONG kind, PCUNICODE_STRING name, PCUNICODE_STRING
     EVENT event;
 
     EventActor(&event, kind);
-    event.text[1] = TextOf(name);
+    event.told.text[1] = NameText(name);
+    event.told.text[2] = NoText();
     Tell(&event, key);
 }
 
@@ -71,10 +71,10 @@ static VOID PAGED AfterKeyCreated(const REG_POST_OPERATION_INFORMATION *after) {
     const REG_CREATE_KEY_INFORMATION *created = after->PreInformation;
     PCUNICODE_STRING key;
 
-    if (created->Disposition == NULL || *created->Disposition != REG_CREATED_NEW_KEY || !Wanted(EVENT_KEY_CREATED))
+    if (created->Disposition == NULL || *created->Disposition != REG_CREATED_NEW_KEY || !Wanted(ASSAY_KEY_CREATED))
         return;
     key = NameOf(after->Object);
-    AfterOther(EVENT_KEY_CREATED, NULL, key);
+    AfterOther(ASSAY_KEY_CREATED, NULL, key);
     if (key != NULL)
         CmCallbackReleaseKeyObjectIDEx(key);
 }
@@ -92,17 +92,17 @@ static VOID PAGED After(ULONG class, const REG_POST_OPERATION_INFORMATION *after
         if (class == RegNtPostSetValueKey)
             AfterSet(after, key);
         else
-            AfterOther(EVENT_KEY_VALUE_DELETED, ((REG_DELETE_VALUE_KEY_INFORMATION *)after->PreInformation)->ValueName, key);
+            AfterOther(ASSAY_KEY_VALUE_DELETED, ((REG_DELETE_VALUE_KEY_INFORMATION *)after->PreInformation)->ValueName, key);
         break;
     case RegNtPostDeleteKey:
         key = after->CallContext;
         if (done)
-            AfterOther(EVENT_KEY_DELETED, NULL, key);
+            AfterOther(ASSAY_KEY_DELETED, NULL, key);
         break;
     case RegNtPostRenameKey:
         key = after->CallContext;
         if (done)
-            AfterOther(EVENT_KEY_RENAMED, ((REG_RENAME_KEY_INFORMATION *)after->PreInformation)->NewName, key);
+            AfterOther(ASSAY_KEY_RENAMED, ((REG_RENAME_KEY_INFORMATION *)after->PreInformation)->NewName, key);
         break;
     case RegNtPostCreateKeyEx:
         if (done)

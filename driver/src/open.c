@@ -34,16 +34,24 @@ static OB_PREOP_CALLBACK_STATUS NTAPI PAGED OnOpen(PVOID context, POB_PRE_OPERAT
         return OB_PREOP_SUCCESS;
     if (!agent && (target.flags & PROCESS_PROTECTED) == 0)
         return OB_PREOP_SUCCESS;
-    EventActor(&event, agent ? EVENT_TAMPER : EVENT_PROCESS_OPENED);
-    if (event.pid == pid || ActorIsAgent())
+    EventActor(&event, agent ? ASSAY_TAMPER : ASSAY_PROCESS_OPENED);
+    if (event.told.pid == pid || ActorIsAgent())
         return OB_PREOP_SUCCESS;
-    event.number[0] = agent ? ASSAY_TAMPER_PROCESS : pid;
-    event.number[1] = agent ? pid : (ULONG64)target.created;
-    event.number[2] = access;
-    event.number[3] = agent ? (ULONG64)target.created : duplicate;
-    event.number[4] = agent ? 0 : original;
-    if (duplicate && !agent)
-        event.number[5] = (ULONG_PTR)PsGetProcessId(info->Parameters->DuplicateHandleInformation.SourceProcess);
+    if (agent) {
+        event.body.tamper.what = ASSAY_TAMPER_PROCESS;
+        event.body.tamper.target_pid = pid;
+        event.body.tamper.target_created = (ULONG64)target.created;
+        event.body.tamper.access = access;
+        event.told.text[0] = NoText();
+    } else {
+        event.body.open.target_pid = pid;
+        event.body.open.target_created = (ULONG64)target.created;
+        event.body.open.desired = access;
+        event.body.open.original = original;
+        event.body.open.duplicated = duplicate;
+        if (duplicate)
+            event.body.open.source_pid = (ULONG)(ULONG_PTR)PsGetProcessId(info->Parameters->DuplicateHandleInformation.SourceProcess);
+    }
     Record(&event);
     return OB_PREOP_SUCCESS;
 }

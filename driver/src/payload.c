@@ -1,8 +1,8 @@
 /*
- * Copies of payload: the first bytes of each direction of a selected new flow, and
- * datagrams of the name services. Nothing is parsed here. A flow's state is a slot
- * taken at load; when none is free, the flow is not followed and is counted. Both
- * directions done, the context is removed and the platform calls us no more.
+ * Copies of payload: the first bytes of each direction of a new flow, and datagrams
+ * of the name services; the core selects. Nothing is parsed here. A flow's state is
+ * a slot taken at load; when none is free, the flow is not followed and is counted.
+ * Both directions done, the context is removed and the platform calls us no more.
  */
 #include "driver.h"
 
@@ -12,10 +12,7 @@
 #define BUFFERS 16u           /* copies in the making at once */
 
 typedef struct {
-    UINT64 flow;
-    UINT64 endpoint;
-    ULONG pid;
-    LONG64 created;
+    FLOW_ACTOR actor;
     FLOW is;
     BOOLEAN used;
     BOOLEAN leaving; /* its context is being removed */
@@ -26,6 +23,7 @@ typedef struct {
 static struct {
     KSPIN_LOCK lock;
     SLOT *slot;
+    struct core_payload_pick flows, datagrams;
     ULONG next;
     BOOLEAN stopping;
     UCHAR *buffer;
@@ -71,7 +69,7 @@ static SLOT *SlotOf(UINT64 context) {
     return slot->used && slot->generation == (ULONG)(context >> 32) ? slot : NULL;
 }
 
-static UINT64 Take(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *actor) {
+static UINT64 Take(const FLOW *flow, const FLOW_ACTOR *actor) {
     UINT64 context = 0;
     KIRQL irql;
     ULONG i;
@@ -87,10 +85,7 @@ static UINT64 Take(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *
         RtlZeroMemory(slot, sizeof *slot);
         slot->generation = generation;
         slot->used = TRUE;
-        slot->flow = metadata->flow;
-        slot->endpoint = actor->number[1];
-        slot->pid = actor->pid;
-        slot->created = actor->created;
+        slot->actor = *actor;
         slot->is = *flow;
         context = ContextOf(at, generation);
     }
@@ -98,17 +93,34 @@ static UINT64 Take(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *
     return context;
 }
 
-VOID PayloadSelect(const FLOW *flow, const WFP_METADATA *metadata, const EVENT *actor) {
+/* One too many in its second is a counted loss, and not followed. */
+static BOOLEAN Selected(struct core_payload_pick *pick, const FLOW *flow) {
+    ULONG64 now = InterruptTime();
+    enum core_picked picked;
+    KIRQL irql;
+
+    if (!PayloadWanted())
+        return FALSE;
+    KeAcquireSpinLock(&payload.lock, &irql);
+    picked = core_payload_select(pick, flow->protocol, flow->local_port, flow->remote_port, flow->loopback, now);
+    KeReleaseSpinLock(&payload.lock, irql);
+    if (picked == CORE_PICK_LOST)
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
+    return picked == CORE_PICK_YES;
+}
+
+/* Streams are TCP's; what else a flow sends comes as datagrams. */
+VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor) {
     UINT64 context;
 
-    if (flow->protocol != 6 || !PayloadWanted(flow))
+    if (flow->protocol != 6 || !Selected(&payload.flows, flow))
         return;
-    context = Take(flow, metadata, actor);
+    context = Take(flow, actor);
     if (context == 0) {
-        RecordBlind(EVENT_PAYLOAD);
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
         return;
     }
-    if (!NT_SUCCESS(FwpsFlowAssociateContext0(metadata->flow, flow->v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
+    if (!NT_SUCCESS(FwpsFlowAssociateContext0(actor->flow, flow->v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
                                               StreamCallout(flow->v6), context)))
         PayloadGone(0, 0, context);
 }
@@ -149,21 +161,26 @@ static BOOLEAN Claim(UINT64 context, ULONG direction, SIZE_T offered, SLOT *copy
     return *bytes != 0;
 }
 
-static VOID Tell(const SLOT *slot, EVENT_KIND kind, ULONG direction, ULONG offset, SIZE_T whole, const UCHAR *data, ULONG bytes) {
+/* direction 1: received. Of whole bytes these are some, at an offset in their direction. */
+static VOID Tell(const SLOT *slot, ULONG direction, ULONG offset, SIZE_T whole, const UCHAR *data, ULONG bytes) {
+    struct assay_payload *body;
     EVENT event;
 
-    EventActor(&event, kind);
-    event.pid = slot->pid;
-    event.tid = 0;
-    event.created = slot->created;
-    event.number[0] = slot->flow;
-    event.number[1] = slot->endpoint;
-    event.number[2] = offset;
-    event.number[3] = direction;
-    event.number[4] = whole;
-    event.data.at = data;
-    event.data.bytes = bytes;
-    event.flow = &slot->is;
+    EventOf(&event, ASSAY_PAYLOAD_COPIED, slot->actor.pid, 0, slot->actor.created);
+    event.told.text[0] = TextAt(data, bytes);
+    body = &event.body.payload;
+    body->flow = slot->actor.flow;
+    body->endpoint = slot->actor.endpoint;
+    body->offset = offset;
+    body->whole = whole;
+    RtlCopyMemory(body->local, slot->is.local, sizeof body->local);
+    RtlCopyMemory(body->remote, slot->is.remote, sizeof body->remote);
+    body->local_port = slot->is.local_port;
+    body->remote_port = slot->is.remote_port;
+    body->family = slot->is.v6 ? 6 : 4;
+    body->protocol = slot->is.protocol;
+    body->inbound = (UCHAR)direction; /* of the data, which goes both ways in one flow */
+    body->hint = (UCHAR)core_payload_hint(slot->is.protocol, slot->is.local_port, slot->is.remote_port);
     Record(&event);
 }
 
@@ -187,15 +204,15 @@ VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata,
     if (Claim(flow_context, direction, packet->data->bytes, &slot, &offset, &bytes, &leave)) {
         room = BufferTake(&which);
         if (room == NULL)
-            RecordBlind(EVENT_PAYLOAD);
+            RecordBlind(ASSAY_PAYLOAD_COPIED);
         else {
             FwpsCopyStreamDataToBuffer0(packet->data, room, bytes, &copied);
-            Tell(&slot, EVENT_PAYLOAD, direction, offset, packet->data->bytes, room, (ULONG)copied);
+            Tell(&slot, direction, offset, packet->data->bytes, room, (ULONG)copied);
             BufferGive(which);
         }
     }
     if (leave)
-        FwpsFlowRemoveContext0(slot.flow, slot.is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4, StreamCallout(slot.is.v6));
+        FwpsFlowRemoveContext0(slot.actor.flow, slot.is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4, StreamCallout(slot.is.v6));
 }
 
 /* Takes every context back: the platform calls PayloadGone for each, and only then lets a callout go. */
@@ -209,12 +226,10 @@ VOID PAGED PayloadDrain(VOID) {
         SLOT *slot = &payload.slot[i];
 
         if (slot->used)
-            FwpsFlowRemoveContext0(slot->flow, slot->is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
+            FwpsFlowRemoveContext0(slot->actor.flow, slot->is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
                                    StreamCallout(slot->is.v6));
     }
 }
-
-static BOOLEAN NamePort(USHORT port) { return port == 53 || port == 5353 || port == 5355; }
 
 static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET_BUFFER_LIST *list, SLOT *slot) {
     ULONG inbound, skip, bytes, which;
@@ -229,23 +244,20 @@ static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET
     bytes = buffer->data_bytes < COPY_BYTES ? buffer->data_bytes : COPY_BYTES;
     room = BufferTake(&which);
     if (room == NULL) {
-        RecordBlind(EVENT_DATAGRAM);
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
         return;
     }
     at = NdisGetDataBuffer(buffer, bytes, room, 1, 0);
     if (at != NULL) {
-        slot->pid = (metadata->present & WFP_HAS_PROCESS_ID) != 0 ? (ULONG)metadata->process_id : 0;
-        slot->flow = (metadata->present & WFP_HAS_FLOW) != 0 ? metadata->flow : 0;
-        slot->endpoint = (metadata->present & WFP_HAS_ENDPOINT) != 0 ? metadata->endpoint : 0;
+        slot->actor = FlowActor(metadata);
         slot->is.inbound = (UCHAR)inbound;
-        Tell(slot, EVENT_DATAGRAM, inbound, 0, buffer->data_bytes - skip, at + skip, bytes - skip);
+        Tell(slot, inbound, 0, buffer->data_bytes - skip, at + skip, bytes - skip);
     }
     BufferGive(which);
 }
 
 /* by_local is the filter on the local port: a datagram that the other filter also saw is that one's to tell. */
 static VOID Names(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, BOOLEAN by_local) {
-    PROCESS process;
     SLOT slot;
 
     if (layer_data == NULL || values->count <= WFP_DATAGRAM_FLAGS)
@@ -257,10 +269,10 @@ static VOID Names(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID 
     slot.is.local_port = values->value[WFP_DATAGRAM_LOCAL_PORT].u16;
     slot.is.remote_port = values->value[WFP_DATAGRAM_REMOTE_PORT].u16;
     slot.is.loopback = (values->value[WFP_DATAGRAM_FLAGS].u32 & WFP_FLAG_IS_LOOPBACK) != 0;
-    if ((by_local && NamePort(slot.is.remote_port)) || !Wanted(EVENT_DATAGRAM))
+    if (by_local && core_payload_hint(slot.is.protocol, 0, slot.is.remote_port) == ASSAY_HINT_DNS)
         return;
-    if ((metadata->present & WFP_HAS_PROCESS_ID) != 0 && TableFind((ULONG)metadata->process_id, &process))
-        slot.created = process.created;
+    if (!Selected(&payload.datagrams, &slot.is))
+        return;
     Datagram(values, metadata, layer_data, &slot);
 }
 

@@ -38,75 +38,104 @@ static ULONG PAGED FlagsOf(PCUNICODE_STRING image) {
     return PathEndsWith(image, lsass, sizeof lsass / sizeof(WCHAR) - 1) ? PROCESS_PROTECTED : 0;
 }
 
-/* Who the process runs as; the caller frees what this gives. */
-static TOKEN_USER *PAGED UserOf(PEPROCESS process, ULONG *session) {
+/* Room for a SID with what stands before it. */
+typedef union {
+    TOKEN_USER user;
+    TOKEN_MANDATORY_LABEL label;
+    UCHAR room[sizeof(TOKEN_USER) + ASSAY_MOST_SID];
+} TOKEN_ROOM;
+
+static HANDLE PAGED TokenOf(PEPROCESS process) {
     PACCESS_TOKEN token = PsReferencePrimaryToken(process);
-    PVOID user = NULL;
+    HANDLE handle = NULL;
 
-    *session = 0;
-    if (!NT_SUCCESS(SeQueryInformationToken(token, TokenUser, &user)))
-        user = NULL;
-    SeQueryInformationToken(token, TokenSessionId, (PVOID *)session); /* given by value, alone of all classes */
+    if (!NT_SUCCESS(ObOpenObjectByPointer(token, OBJ_KERNEL_HANDLE, NULL, TOKEN_QUERY, NULL, KernelMode, &handle)))
+        handle = NULL;
     PsDereferencePrimaryToken(token);
-    return user;
+    return handle;
 }
 
-static TEXT PAGED SidText(const TOKEN_USER *user) {
-    TEXT text = {NULL, 0};
+/* The SID that was given, or NULL. */
+static const SID *PAGED SidOf(HANDLE token, TOKEN_INFORMATION_CLASS class, TOKEN_ROOM *room) {
     const SID *sid;
+    ULONG got;
 
-    if (user == NULL || user->User.Sid == NULL)
-        return text;
-    sid = user->User.Sid;
-    if (sid->SubAuthorityCount > SID_MAX_SUB_AUTHORITIES)
-        return text;
-    text.at = sid;
-    text.bytes = 8u + 4u * sid->SubAuthorityCount;
-    return text;
+    if (!NT_SUCCESS(ZwQueryInformationToken(token, class, room, sizeof *room, &got)))
+        return NULL;
+    sid = room->user.User.Sid; /* a label begins as a user does */
+    return sid == NULL || sid->SubAuthorityCount == 0 || sid->SubAuthorityCount > SID_MAX_SUB_AUTHORITIES ? NULL : sid;
 }
+
+/* Who the process runs as, and with what. room holds what user speaks of. */
+static VOID PAGED Identify(PEPROCESS process, struct assay_process *out, struct core_text *user, TOKEN_ROOM *room) {
+    HANDLE token = TokenOf(process);
+    const SID *sid;
+    ULONG got;
+
+    out->integrity = 0xFFFFFFFFu;
+    if (token == NULL)
+        return;
+    if (!NT_SUCCESS(ZwQueryInformationToken(token, TokenSessionId, &out->session, sizeof out->session, &got)))
+        out->session = 0;
+    if (!NT_SUCCESS(ZwQueryInformationToken(token, TokenElevationType, &out->elevation, sizeof out->elevation, &got)))
+        out->elevation = 0;
+    sid = SidOf(token, TokenIntegrityLevel, room);
+    if (sid != NULL)
+        out->integrity = sid->SubAuthority[sid->SubAuthorityCount - 1];
+    sid = SidOf(token, TokenUser, room);
+    if (sid != NULL)
+        *user = TextAt(sid, 8u + 4u * sid->SubAuthorityCount);
+    ZwClose(token);
+}
+_Static_assert(__builtin_offsetof(TOKEN_MANDATORY_LABEL, Label.Sid) == __builtin_offsetof(TOKEN_USER, User.Sid), "a label begins as a user does");
 
 static VOID PAGED Started(PEPROCESS process, ULONG pid, const PS_CREATE_NOTIFY_INFO *info) {
     PROCESS known = {pid, PROCESS_NEW, PsGetProcessCreateTimeQuadPart(process)};
     PUNICODE_STRING located = NULL;
+    TOKEN_ROOM room;
     EVENT event;
-    TOKEN_USER *user;
-    ULONG session;
 
-    EventActor(&event, EVENT_PROCESS_STARTED);
+    EventActor(&event, ASSAY_PROCESS_CREATED);
     /* The name that was asked for may be a link or a short name: where the system only has that, it is looked up. */
     if (info->FileOpenNameAvailable && info->ImageFileName != NULL)
-        event.text[0] = TextOf(info->ImageFileName);
+        event.image = TextOf(info->ImageFileName);
     else if (NT_SUCCESS(SeLocateProcessImageName(process, &located)))
-        event.text[0] = TextOf(located);
+        event.image = TextOf(located);
+    else {
+        event.image = TextOf(info->ImageFileName);
+        event.body.process.flags = ASSAY_PROCESS_IMAGE_ASKED;
+    }
     known.flags |= FlagsOf(located != NULL ? located : (PUNICODE_STRING)info->ImageFileName);
-    TableAdd(&known);
-    user = UserOf(process, &session);
-    event.number[0] = pid;
-    event.number[1] = (ULONG64)known.created;
-    event.number[2] = (ULONG_PTR)info->ParentProcessId;
-    event.number[3] = (ULONG_PTR)info->CreatingThreadId.UniqueProcess;
-    event.number[4] = (ULONG_PTR)info->CreatingThreadId.UniqueThread;
-    event.number[5] = session;
-    event.text[1] = TextOf(info->CommandLine);
-    event.data = SidText(user);
+    TableAdd(&known, event.image);
+    Identify(process, &event.body.process, &event.told.text[2], &room);
+    event.body.process.pid = pid;
+    event.body.process.created = (ULONG64)known.created;
+    event.body.process.parent_pid = (ULONG)(ULONG_PTR)info->ParentProcessId;
+    event.body.process.parent_created = TableCreated(event.body.process.parent_pid);
+    event.body.process.creator_pid = (ULONG)(ULONG_PTR)info->CreatingThreadId.UniqueProcess;
+    event.body.process.creator_tid = (ULONG)(ULONG_PTR)info->CreatingThreadId.UniqueThread;
+    event.told.text[0] = event.image;
+    event.told.text[1] = TextOf(info->CommandLine);
     Record(&event);
-    if (user != NULL)
-        ExFreePool(user);
     if (located != NULL)
         ExFreePool(located);
 }
 
 static VOID PAGED Exited(PEPROCESS process, ULONG pid) {
+    IMAGE *image = TableImage(pid); /* whose start is left out, its exit is as well */
     PROCESS known;
     EVENT event;
 
-    EventActor(&event, EVENT_PROCESS_EXITED);
+    EventActor(&event, ASSAY_PROCESS_EXITED);
+    if (image != NULL)
+        event.image = image->name;
     TableRemove(pid, &known);
-    event.number[0] = pid;
-    event.number[1] = (ULONG64)PsGetProcessCreateTimeQuadPart(process);
-    event.number[2] = exit_status == NULL ? 0 : (ULONG)exit_status(process);
-    event.number[3] = exit_status != NULL;
+    event.body.exit.pid = pid;
+    event.body.exit.created = (ULONG64)PsGetProcessCreateTimeQuadPart(process);
+    event.body.exit.status = exit_status == NULL ? 0 : exit_status(process);
+    event.body.exit.status_known = exit_status != NULL;
     Record(&event);
+    ImageRelease(image);
 }
 
 static VOID NTAPI PAGED OnProcess(PEPROCESS process, HANDLE pid, PPS_CREATE_NOTIFY_INFO info) {
@@ -125,37 +154,37 @@ static VOID PAGED Stop(VOID) { PsSetCreateProcessNotifyRoutineEx(OnProcess, TRUE
 
 const SOURCE process_source = {"process", Start, Stop};
 
+static VOID PAGED TellFound(PEPROCESS process, const NT_PROCESS *entry, PCUNICODE_STRING image) {
+    TOKEN_ROOM room;
+    EVENT event;
+
+    EventActor(&event, ASSAY_PROCESS_FOUND);
+    Identify(process, &event.body.process, &event.told.text[2], &room);
+    event.body.process.pid = (ULONG)(ULONG_PTR)entry->pid;
+    event.body.process.created = (ULONG64)entry->created.QuadPart;
+    event.body.process.parent_pid = (ULONG)(ULONG_PTR)entry->parent;
+    event.body.process.parent_created = TableCreated(event.body.process.parent_pid);
+    event.told.text[0] = event.image = TextOf(image);
+    Record(&event);
+}
+
 static VOID PAGED Found(const NT_PROCESS *entry) {
     PROCESS known = {(ULONG)(ULONG_PTR)entry->pid, 0, entry->created.QuadPart};
     PUNICODE_STRING image = NULL;
-    TOKEN_USER *user;
     PEPROCESS process;
-    EVENT event;
-    ULONG session;
 
     if (!NT_SUCCESS(PsLookupProcessByProcessId(entry->pid, &process)))
         return; /* gone meanwhile, and its exit is recorded */
-    if (PsGetProcessCreateTimeQuadPart(process) != known.created || TableFind(known.pid, &(PROCESS){0})) {
-        ObDereferenceObject(process); /* its number was given anew, or its start is recorded */
-        return;
+    /* Unless its number was given anew, or its start is recorded. */
+    if (PsGetProcessCreateTimeQuadPart(process) == known.created && !TableFind(known.pid, &(PROCESS){0})) {
+        if (!NT_SUCCESS(SeLocateProcessImageName(process, &image)))
+            image = NULL;
+        known.flags = FlagsOf(image);
+        TableAdd(&known, TextOf(image));
+        TellFound(process, entry, image);
+        if (image != NULL)
+            ExFreePool(image);
     }
-    if (!NT_SUCCESS(SeLocateProcessImageName(process, &image)))
-        image = NULL;
-    known.flags = FlagsOf(image);
-    TableAdd(&known);
-    user = UserOf(process, &session);
-    EventActor(&event, EVENT_PROCESS_FOUND);
-    event.number[0] = known.pid;
-    event.number[1] = (ULONG64)known.created;
-    event.number[2] = (ULONG_PTR)entry->parent;
-    event.number[5] = session;
-    event.text[0] = TextOf(image);
-    event.data = SidText(user);
-    Record(&event);
-    if (user != NULL)
-        ExFreePool(user);
-    if (image != NULL)
-        ExFreePool(image);
     ObDereferenceObject(process);
 }
 

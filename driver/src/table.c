@@ -1,17 +1,26 @@
 /*
  * Processes by number. A process number is reused, so a record names a process by
- * its number and when it was created; this table knows the second. Open addressing
- * in memory taken at load; a full table forgets nobody and learns nobody, and an
- * actor who is not in it is recorded without a creation time.
+ * its number and when it was created; this table knows the second, and the image.
+ * Open addressing in memory taken at load; a full table forgets nobody and learns
+ * nobody, and an actor who is not in it is recorded without either. An image's name
+ * is taken when its process is added, and lives until its last user lets it go: a
+ * record may be written from it while the process ends.
  */
 #include "driver.h"
 
 #define TABLE_SLOTS 16384u /* a power of two */
 #define TABLE_PROBES 64u   /* most steps per search, so that time under the lock is bounded */
 
+#define IMAGE_MOST 1024u /* bytes of a name that are kept; what is longer says so */
+
+typedef struct {
+    PROCESS is;
+    IMAGE *image; /* NULL unknown */
+} SLOT;
+
 static struct {
     KSPIN_LOCK lock;
-    PROCESS *slot; /* pid 0: free; pid 1: freed, searched past (numbers are multiples of 4) */
+    SLOT *slot; /* pid 0: free; pid 1: freed, searched past (numbers are multiples of 4) */
     volatile LONG agent;
 } table;
 
@@ -26,75 +35,133 @@ NTSTATUS INITIAL TableStart(VOID) {
     return table.slot == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
 }
 
+VOID ImageRelease(IMAGE *image) {
+    if (image != NULL && InterlockedDecrement(&image->holders) == 0)
+        MemoryFree(image);
+}
+
 VOID PAGED TableStop(VOID) {
+    ULONG i;
+
+    for (i = 0; table.slot != NULL && i < TABLE_SLOTS; i++)
+        ImageRelease(table.slot[i].image);
     MemoryFree(table.slot);
     table.slot = NULL;
 }
 
-static PROCESS *Search(ULONG pid) {
+static SLOT *Search(ULONG pid) {
     ULONG at = Hash(pid), i;
 
     for (i = 0; i < TABLE_PROBES; i++, at++) {
-        PROCESS *p = &table.slot[at & (TABLE_SLOTS - 1)];
+        SLOT *p = &table.slot[at & (TABLE_SLOTS - 1)];
 
-        if (p->pid == pid)
+        if (p->is.pid == pid)
             return p;
-        if (p->pid == FREE)
+        if (p->is.pid == FREE)
             return NULL;
     }
     return NULL;
 }
 
-VOID TableAdd(const PROCESS *process) {
+static IMAGE *PAGED Named(struct core_text name) {
+    ULONG bytes = name.size < IMAGE_MOST ? name.size : IMAGE_MOST;
+    IMAGE *image = name.at == NULL ? NULL : MemoryAllocate(sizeof *image + bytes);
+
+    if (image == NULL)
+        return NULL;
+    image->holders = 1;
+    image->name.at = image + 1;
+    image->name.size = bytes;
+    image->name.whole = name.size;
+    RtlCopyMemory(image + 1, name.at, bytes);
+    return image;
+}
+
+/* Puts a process and its image in; what is left of image is to be let go. */
+static IMAGE *RESIDENT Put(const PROCESS *process, IMAGE *image) {
     ULONG at = Hash(process->pid), i;
-    PROCESS *known;
+    IMAGE *left = image;
+    SLOT *known;
     KIRQL irql;
 
-    if (process->pid <= FREED)
-        return;
     KeAcquireSpinLock(&table.lock, &irql);
     known = Search(process->pid);
     for (i = 0; known == NULL && i < TABLE_PROBES; i++, at++) {
-        PROCESS *p = &table.slot[at & (TABLE_SLOTS - 1)];
+        SLOT *p = &table.slot[at & (TABLE_SLOTS - 1)];
 
-        if (p->pid <= FREED)
+        if (p->is.pid <= FREED)
             known = p;
     }
-    if (known != NULL)
-        *known = *process;
+    if (known != NULL) {
+        left = known->image;
+        known->is = *process;
+        known->image = image;
+    }
     KeReleaseSpinLock(&table.lock, irql);
+    return left;
+}
+
+VOID PAGED TableAdd(const PROCESS *process, struct core_text image) {
+    if (process->pid > FREED)
+        ImageRelease(Put(process, Named(image)));
 }
 
 BOOLEAN TableFind(ULONG pid, PROCESS *out) {
-    PROCESS *known = NULL;
+    SLOT *known = NULL;
     KIRQL irql;
 
     KeAcquireSpinLock(&table.lock, &irql);
     if (pid > FREED)
         known = Search(pid);
     if (known != NULL)
-        *out = *known;
+        *out = known->is;
     KeReleaseSpinLock(&table.lock, irql);
     return known != NULL;
 }
 
+IMAGE *TableImage(ULONG pid) {
+    SLOT *known = NULL;
+    IMAGE *image = NULL;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&table.lock, &irql);
+    if (pid > FREED)
+        known = Search(pid);
+    if (known != NULL && known->image != NULL) {
+        image = known->image;
+        InterlockedIncrement(&image->holders); /* the table holds it as well, for as long as the lock is held */
+    }
+    KeReleaseSpinLock(&table.lock, irql);
+    return image;
+}
+
+ULONG64 TableCreated(ULONG pid) {
+    PROCESS process;
+
+    return TableFind(pid, &process) ? (ULONG64)process.created : 0;
+}
+
 BOOLEAN TableRemove(ULONG pid, PROCESS *out) {
-    PROCESS *known = NULL;
+    SLOT *known = NULL;
+    IMAGE *image = NULL;
     KIRQL irql;
 
     KeAcquireSpinLock(&table.lock, &irql);
     if (pid > FREED)
         known = Search(pid);
     if (known != NULL) {
-        *out = *known;
-        known->pid = FREED;
+        *out = known->is;
+        image = known->image;
+        known->image = NULL;
+        known->is.pid = FREED;
     }
     KeReleaseSpinLock(&table.lock, irql);
+    ImageRelease(image);
     return known != NULL;
 }
 
 BOOLEAN TableTakeNew(ULONG pid) {
-    PROCESS *known = NULL;
+    SLOT *known = NULL;
     BOOLEAN first = FALSE;
     KIRQL irql;
 
@@ -102,8 +169,8 @@ BOOLEAN TableTakeNew(ULONG pid) {
     if (pid > FREED)
         known = Search(pid);
     if (known != NULL) {
-        first = (known->flags & PROCESS_NEW) != 0;
-        known->flags &= ~PROCESS_NEW;
+        first = (known->is.flags & PROCESS_NEW) != 0;
+        known->is.flags &= ~PROCESS_NEW;
     }
     KeReleaseSpinLock(&table.lock, irql);
     return first;

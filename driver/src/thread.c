@@ -8,18 +8,16 @@
 
 static VOID NTAPI PAGED OnThread(HANDLE pid, HANDLE tid, BOOLEAN created) {
     ULONG target = (ULONG)(ULONG_PTR)pid;
-    PROCESS process = {0, 0, 0};
     EVENT event;
 
     if (!created || TableTakeNew(target))
         return;
-    EventActor(&event, EVENT_THREAD_REMOTE);
-    if (event.pid == target || event.pid == SYSTEM_PID || ActorIsAgent())
+    EventActor(&event, ASSAY_THREAD_REMOTE);
+    if (event.told.pid == target || event.told.pid == SYSTEM_PID || ActorIsAgent())
         return;
-    TableFind(target, &process);
-    event.number[0] = target;
-    event.number[1] = (ULONG64)process.created;
-    event.number[2] = (ULONG_PTR)tid;
+    event.body.thread.target_pid = target;
+    event.body.thread.target_created = TableCreated(target);
+    event.body.thread.target_tid = (ULONG)(ULONG_PTR)tid;
     Record(&event);
 }
 

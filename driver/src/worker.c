@@ -1,16 +1,15 @@
 /*
- * The driver's one thread: it hands records to waiting reads, describes volumes,
- * tells the processes that ran before, and tells the boot guard that all is well.
+ * The driver's one thread: it hands records to waiting reads, describes volumes, and
+ * tells the processes that ran before.
  * A read is completed when the unread records fill a good part of it or 50 ms after
  * the first of them, so that a storm costs few wake-ups and a single record little
  * delay.
  */
-#include "ring.h"
+#include "driver.h"
 
 #define NO_EXECUTE 0x40000000u /* MdlMappingNoExecute, which mingw lacks */
 #define LINGER_MS ASSAY_READ_WAIT_MS
 #define ENOUGH_BYTES (ASSAY_READ_MOST / 2)
-#define HEALTHY_MS (5 * 60 * 1000)
 #define SNAPSHOT_BYTES (2u << 20)
 
 static struct {
@@ -46,17 +45,11 @@ static VOID PAGED Wait(PKEVENT event, LONG64 ms) {
     KeWaitForSingleObject(event, Executive, KernelMode, FALSE, &timeout);
 }
 
-static LONG64 Milliseconds(VOID) {
-    LARGE_INTEGER frequency, now = KeQueryPerformanceCounter(&frequency);
-
-    return now.QuadPart / (frequency.QuadPart / 1000);
-}
-
 /* One read gets what there is; with nothing left for the next, that one keeps waiting. */
 static VOID PAGED Deliver(VOID) {
     while (!worker.stopping && RecordUnread() != 0) {
         PIRP irp = QueueTake();
-        UCHAR *out;
+        PVOID out;
         ULONG room;
 
         if (irp == NULL)
@@ -70,9 +63,6 @@ static VOID PAGED Deliver(VOID) {
 }
 
 static VOID NTAPI PAGED Run(PVOID context) {
-    LONG64 healthy_at = Milliseconds() + HEALTHY_MS;
-    BOOLEAN healthy = FALSE;
-
     UNREFERENCED_PARAMETER(context);
     if (!Passive())
         worker.snapshot = ProcessSnapshot(worker.room, SNAPSHOT_BYTES);
@@ -86,10 +76,6 @@ static VOID NTAPI PAGED Run(PVOID context) {
             if (RecordUnread() < ENOUGH_BYTES)
                 Wait(&worker.full, LINGER_MS);
             Deliver();
-        }
-        if (!healthy && Milliseconds() >= healthy_at) {
-            healthy = TRUE;
-            GuardHealthy();
         }
     }
     PsTerminateSystemThread(STATUS_SUCCESS);

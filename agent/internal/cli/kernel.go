@@ -23,6 +23,7 @@ type kernelCommand struct {
 	Dump    kernelDumpCommand    `cmd:"" help:"Print the driver's records as they come."`
 	Decode  kernelDecodeCommand  `cmd:"" help:"Print the records of a captured buffer; on any system."`
 	Filters kernelFiltersCommand `cmd:"" help:"What the driver is told to leave out."`
+	Unload  kernelUnloadCommand  `cmd:"" help:"Let the driver be stopped, for an upgrade or for good."`
 }
 
 type kernelStatusCommand struct {
@@ -52,6 +53,29 @@ func (c *kernelStatusCommand) Run(e *env) error {
 		return printJSON(e.stdout, status)
 	}
 	return status.Print(e.stdout)
+}
+
+type kernelUnloadCommand struct{}
+
+// Help is the command's long help.
+func (kernelUnloadCommand) Help() string {
+	return `The driver refuses to be stopped, and records who asked, until this is said. It holds for the driver that is loaded now.
+It does not stop it: stop the agent, then the driver.
+
+Examples:
+  assay-agent kernel unload && sc stop assay-agent && sc stop assay`
+}
+
+func (c *kernelUnloadCommand) Run(e *env) error {
+	port, err := driver.Open()
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(driver.AllowUnload(port), port.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "The driver may be stopped now: stop the agent, then sc stop assay.")
+	return err
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -29,7 +29,7 @@ static double Spent(void) { return Clock(CLOCK_THREAD_CPUTIME_ID); } /* by this 
 static core_bool Post(uint32_t i) {
     struct assay_process body = {.pid = i, .parent_pid = 4};
     struct core_event event = {.kind = ASSAY_PROCESS_CREATED, .pid = i, .body = &body,
-                               .text = {{image, image_chars * 2u}, {command, command_chars * 2u}, {"sid-sid-sid-sid-sid-", 20}}};
+                               .text = {{image, image_chars * 2u, 0}, {command, command_chars * 2u, 0}, {"sid-sid-sid-sid-sid-", 20, 0}}};
     _Alignas(8) uint8_t record[2048];
 
     return core_filters_wants(&filters, event.kind) && core_record_encode(&event, record, sizeof record) != 0 && core_ring_post(&ring, record);

@@ -1,7 +1,7 @@
 /*
  * One harness for the core's inputs; the first byte says which: a filter set and a
- * look-up, a request, a record to check, a path, a set held against the plain rule, or
- * a ring held against a model.
+ * look-up, a request, a record to check, a path and what a disk says, a set held against
+ * the plain rule, or a ring held against a model.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static void FuzzRing(const uint8_t *data, uint32_t size) {
     core_ring_start(&ring, ASSAY_IMAGE, memory, 1024, 1, 1);
     for (uint32_t i = 0; i < size; i++) {
         struct assay_image body = {.base = i};
-        struct core_event event = {.kind = ASSAY_IMAGE_LOADED, .body = &body, .text = {{data, (data[i] & 127u) * 8u < size ? (data[i] & 127u) * 8u : size}}};
+        struct core_event event = {.kind = ASSAY_IMAGE_LOADED, .body = &body, .text = {{data, (data[i] & 127u) * 8u < size ? (data[i] & 127u) * 8u : size, 0}}};
         uint32_t used;
 
         switch (data[i] >> 6 & 3u) {
@@ -151,6 +151,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         break;
     case 3:
         Must(core_path_volume((uint16_t *)(void *)copy, size / 2) <= size / 2);
+        if (size >= 4) {
+            uint16_t text[128];
+            uint32_t offset, chars;
+
+            memcpy(&offset, copy, sizeof offset);
+            chars = core_disk_text((uint8_t *)copy, size, (data[1] & 1u) != 0 ? offset : offset % (size + 8u), text, 128);
+            Must(chars <= 128 && (chars == 0 || (text[0] != ' ' && text[chars - 1u] != ' ')));
+        }
         break;
     case 4:
         FuzzTree((uint8_t *)copy, size);

@@ -82,7 +82,7 @@ static void Texts(struct core_event *event, uint8_t *room, int variant) {
 
         for (uint32_t k = 0; k < size; k++) /* letters of Greek as well, and in truth any unit */
             text[k] = k % 2u == 0 ? (uint8_t)('a' + (k / 2u + i) % 26u) : k % 10u == 9u ? 0x03u : 0;
-        event->text[i] = (struct core_text){variant == MINIMAL ? NULL : text, variant == MINIMAL ? 0 : size};
+        event->text[i] = (struct core_text){variant == MINIMAL ? NULL : text, variant == MINIMAL ? 0 : size, 0};
     }
 }
 

@@ -107,7 +107,7 @@ static void Hostile(void) {
     filters.readers[1 - filters.active] = 1; /* a look-up that is still in */
     Refuse(CORE_BUSY);
     filters.readers[1 - filters.active] = 0;
-    CHECK(filters.setting == 0 && filters.refused > 20);
+    CHECK(filters.setting == 0 && core_filters_refused(&filters) > 20);
 }
 
 /* Against the plain rule, over many nested and equal prefixes. */

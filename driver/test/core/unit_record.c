@@ -5,7 +5,7 @@ static _Alignas(8) uint8_t out[ASSAY_RECORD_MOST], again[ASSAY_RECORD_MOST], tex
 
 static void Whole(void) {
     struct assay_process body = {.pid = 7}, *got = (void *)(out + sizeof(struct assay_header));
-    struct core_event event = {.kind = ASSAY_PROCESS_CREATED, .body = &body, .text = {{text, 5}, {text, 65535}, {text, 12}}};
+    struct core_event event = {.kind = ASSAY_PROCESS_CREATED, .body = &body, .text = {{text, 5, 0}, {text, 65535, 0}, {text, 12, 9}}};
     struct assay_header *header = (void *)out;
     uint32_t size;
 
@@ -26,12 +26,14 @@ static void Whole(void) {
 
 static void Empty(void) {
     struct assay_file body = {.holes = ASSAY_HOLE_REMOTE}, *got = (void *)(out + sizeof(struct assay_header));
-    struct core_event event = {.kind = ASSAY_FILE_WRITTEN, .body = &body, .text = {{text, 0}}};
+    struct core_event event = {.kind = ASSAY_FILE_WRITTEN, .body = &body, .text = {{text, 0, 0}, {NULL, 0, 0}, {text, 12, 99}}};
     uint32_t size = core_record_encode(&event, out, sizeof out);
 
-    CHECK(core_record_check(out, size) == CORE_OK && ((struct assay_header *)(void *)out)->flags == ASSAY_RECORD_HOLES);
+    CHECK(core_record_check(out, size) == CORE_OK && ((struct assay_header *)(void *)out)->flags == (ASSAY_RECORD_HOLES | ASSAY_RECORD_TRUNCATED));
+    CHECK(got->new_path.size == 12 && got->new_path.whole == 99 && got->new_path.flags == ASSAY_REF_TRUNCATED); /* cut before it came here */
     CHECK(got->volume.flags == 0 && got->path.flags == ASSAY_REF_UNKNOWN && got->path.offset == 0);
     body.holes = 0;
+    event.text[2].whole = 0;
     core_record_encode(&event, out, sizeof out);
     CHECK(((struct assay_header *)(void *)out)->flags == 0);
 }
@@ -39,7 +41,7 @@ static void Empty(void) {
 /* Every way in which a record can be wrong is seen. */
 static void Wrong(void) {
     struct assay_key body = {.type = 1};
-    struct core_event event = {.kind = ASSAY_KEY_SET, .body = &body, .text = {{text, 10}, {text, 4}, {text, 3}}};
+    struct core_event event = {.kind = ASSAY_KEY_SET, .body = &body, .text = {{text, 10, 0}, {text, 4, 0}, {text, 3, 0}}};
     struct assay_header *header = (void *)out;
     struct assay_key *got = (void *)(out + sizeof *header);
     uint32_t size = core_record_encode(&event, out, sizeof out);

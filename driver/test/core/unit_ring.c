@@ -35,6 +35,10 @@ static void Crash(void) {
     CHECK(core_ring_read(&ring, got, sizeof got, &records) == 2 * EACH && At(0)->n == 2 && At(1)->n == 3);
     CHECK(core_ring_ack(&ring, 3) == CORE_OK && ring.tail == ring.head);
     Reconcile();
+    Start(1000); /* a reader that starts anew and has not caught up may still acknowledge all that was given */
+    CHECK(Post(1) && Post(2) && core_ring_read(&ring, got, sizeof got, &records) == 2 * EACH);
+    core_ring_resume(&ring);
+    CHECK(core_ring_read(&ring, got, EACH, &records) == EACH && core_ring_ack(&ring, 2) == CORE_OK && ring.tail == ring.head);
 }
 
 static void Loss(void) {
@@ -48,20 +52,21 @@ static void Loss(void) {
     for (i = 1; i <= 4; i++)
         CHECK(Post(i));
     CHECK(!Post(5) && !Post(6)); /* exactly full */
-    core_ring_lose(&ring);
+    core_ring_lose(&ring, 70, 71);
     core_ring_filter(&ring);
     core_ring_read(&ring, got, sizeof got, &records);
     CHECK(records == 4 && core_ring_ack(&ring, 1) == CORE_OK); /* frees the room that the gap takes at once */
-    CHECK(!Post(8)); /* less room than a record */
+    CHECK(!Post(8)); /* less room than a record; of no time of its own */
     CHECK(core_ring_ack(&ring, 3) == CORE_OK && Post(9));
     CHECK(core_ring_read(&ring, got, sizeof got, &records) > 0 && At(0)->kind == ASSAY_GAP && At(0)->n == 7 && core_record_check(At(0), 104) == CORE_OK);
     gap = (const void *)(At(0) + 1);
     CHECK(gap->first == 5 && gap->count == 3 && gap->lost_class == ASSAY_OBJECT && At(0)->lost_before == 3);
+    CHECK(At(0)->system_time == 70 && At(0)->interrupt_time == 71); /* of the last of them */
     core_ring_counts(&ring, &counts);
     CHECK(counts.posted == 9 && counts.lost == 4 && counts.filtered == 1 && counts.delivered == 3 && counts.queued == 2);
     Reconcile();
     CHECK(core_ring_ack(&ring, 9) == CORE_OK && ring.delivered == 5 && ring.tail == ring.head);
-    core_ring_lose(&ring); /* there is room: told at once */
+    core_ring_lose(&ring, 0, 0); /* there is room: told at once */
     CHECK(core_ring_read(&ring, got, sizeof got, &records) == 104 && ((const struct assay_gap *)(const void *)(At(0) + 1))->first == 10);
 }
 
@@ -79,6 +84,7 @@ static void Batch(void) {
     core_ring_post(&rings.ring[ASSAY_PROCESS], record);
     CHECK(core_rings_read(&rings, got, ASSAY_READ_LEAST - 1) == 0);
     CHECK(core_rings_read(&rings, got, ASSAY_READ_LEAST) == sizeof *batch + (kept + 1) * EACH && batch->records == kept + 1);
+    CHECK(core_rings_unread(&rings) == 0 && rings.ring[ASSAY_FILE].tail == 0); /* given, and not yet acknowledged */
     CHECK(batch->magic == ASSAY_MAGIC && batch->boot == 5 && batch->load == 6 && batch->size == sizeof *batch + (kept + 1) * EACH);
     CHECK(((const struct assay_header *)(const void *)(batch + 1))->n == 1);
     read.ack_through[ASSAY_PROCESS] = 1;
@@ -91,6 +97,32 @@ static void Batch(void) {
     read.resume = 0;
     read.ack_through[ASSAY_PAYLOAD] = 0;
     CHECK(core_rings_ack(&rings, &read) == CORE_OK && rings.ring[ASSAY_PROCESS].delivered == 1);
+}
+
+/* A record longer than a share, in a storm that never lets up: its class has its turn. */
+static void Turn(void) {
+    static _Alignas(8) uint8_t room[ASSAY_CLASSES][1u << 17], longest[ASSAY_RECORD_MOST], line[ASSAY_MOST_COMMAND_LINE];
+    struct assay_process body = {.pid = 7};
+    struct core_event event = {.kind = ASSAY_PROCESS_CREATED, .body = &body, .text = {{NULL, 0, 0}, {line, sizeof line, 0}}};
+    struct assay_read read = {.version = 1, .load = 6};
+    uint32_t i, batch;
+
+    memset(&rings, 0, sizeof rings);
+    for (i = 0; i < ASSAY_CLASSES; i++)
+        core_ring_start(&rings.ring[i], i, room[i], sizeof room[i], 5, 6);
+    CHECK(core_rings_unread(&rings) == 0 && core_record_encode(&event, longest, sizeof longest) > (ASSAY_READ_LEAST / 2u));
+    CHECK(core_ring_post(&rings.ring[ASSAY_PROCESS], longest));
+    for (batch = 0; batch < ASSAY_CLASSES && rings.ring[ASSAY_PROCESS].delivered == 0; batch++) {
+        for (i = 0; i < ASSAY_CLASSES; i++)
+            while (i != ASSAY_PROCESS && Small(i, record) != 0 && core_ring_post(&rings.ring[i], record))
+                ;
+        CHECK(core_rings_unread(&rings) > 7u * sizeof room[0] - ASSAY_CLASSES * 2u * EACH);
+        CHECK(core_rings_read(&rings, got, ASSAY_READ_LEAST) > ASSAY_READ_LEAST - 8u * EACH - ((batch & 7u) == ASSAY_PROCESS ? 8192u : 0));
+        for (i = 0; i < ASSAY_CLASSES; i++)
+            read.ack_through[i] = rings.ring[i].read_n;
+        CHECK(core_rings_ack(&rings, &read) == CORE_OK);
+    }
+    CHECK(rings.ring[ASSAY_PROCESS].delivered == 1);
 }
 
 #define PRODUCERS 4u
@@ -154,5 +186,6 @@ void RingTests(void) {
     Crash();
     Loss();
     Batch();
+    Turn();
     Threads();
 }

@@ -22,6 +22,26 @@ static void Paths(void) {
     CHECK(Volume("\\??\\Volume{12}\\a") == 14);
 }
 
+static int Disk(const char *bytes, uint32_t size, uint32_t offset, uint32_t most, const char *want) {
+    uint32_t chars, wanted = (uint32_t)strlen(want);
+    uint8_t *answer = malloc(size); /* exactly as long */
+    uint16_t out[16], expected[16];
+
+    CHECK(answer != NULL);
+    memcpy(answer, bytes, size);
+    chars = core_disk_text(answer, size, offset, out, most);
+    free(answer);
+    Wide(expected, want);
+    return chars == wanted && memcmp(out, expected, 2u * chars) == 0;
+}
+
+/* Blanks go, nothing is read beyond the answer, and a text of blanks is none. */
+static void Disks(void) {
+    CHECK(Disk("hd  Kings ton  \0", 16, 2, 16, "Kings ton") && Disk("hdKing", 6, 2, 16, "King") && Disk("hdKing", 6, 2, 2, "Ki"));
+    CHECK(Disk("hdKing", 6, 0, 16, "") && Disk("hdKing", 6, 6, 16, "") && Disk("hdKing", 6, 0xFFFFFFFFu, 16, "") && Disk("hd   ", 5, 2, 16, ""));
+    CHECK(Disk("hd\xE9t\xE9", 5, 2, 16, "\xE9t\xE9"));
+}
+
 static enum core_result Request(const void *in, uint32_t in_size, uint32_t code, uint32_t out_size) {
     void *copy = malloc(in_size == 0 ? 1 : in_size);
     enum core_result result;
@@ -45,8 +65,7 @@ static void Requests(void) {
     CHECK(Request(&read, sizeof read, ASSAY_IOCTL_READ, ASSAY_READ_LEAST) == CORE_INVALID);
     read.version = 2;
     CHECK(Request(&read, sizeof read, ASSAY_IOCTL_READ, ASSAY_READ_LEAST) == CORE_REVISION);
-    CHECK(core_request_check(NULL, 31, ASSAY_IOCTL_FILTERS, 0, 6) == CORE_TOO_SMALL && core_request_check(NULL, 32, ASSAY_IOCTL_FILTERS, 0, 6) == CORE_OK);
-    CHECK(core_request_check(NULL, ASSAY_FILTERS_MOST + 1, ASSAY_IOCTL_FILTERS, 0, 6) == CORE_TOO_BIG);
+    CHECK(core_request_check(NULL, 0, ASSAY_IOCTL_FILTERS, 0, 6) == CORE_OK); /* core_filters_set's to refuse */
     CHECK(Request(&order, sizeof order, ASSAY_IOCTL_HEALTHY, 0) == CORE_OK && Request(&order, 8, ASSAY_IOCTL_UNLOAD, 0) == CORE_INVALID);
     order.load = 5;
     CHECK(Request(&order, sizeof order, ASSAY_IOCTL_UNLOAD, 0) == CORE_STALE);
@@ -82,14 +101,17 @@ static void Payload(void) {
     CHECK(core_payload_hint(6, 1, 80) == ASSAY_HINT_HTTP && core_payload_hint(17, 1, 80) == ASSAY_HINT_NONE && core_payload_hint(6, 8443, 1) == ASSAY_HINT_TLS);
     CHECK(core_payload_hint(17, 1, 443) == ASSAY_HINT_NONE && core_payload_hint(6, 1, 853) == ASSAY_HINT_TLS && core_payload_hint(6, 1, 443) == ASSAY_HINT_TLS);
     CHECK(core_payload_hint(6, 1, 8080) == ASSAY_HINT_HTTP && core_payload_hint(17, 1, 5355) == ASSAY_HINT_DNS);
-    CHECK(!core_payload_select(&pick, 6, 1, 80, 1, 5) && !core_payload_select(&pick, 17, 1, 4000, 0, 5) && core_payload_select(&pick, 17, 1, 53, 0, 5));
+    CHECK(core_payload_select(&pick, 6, 1, 80, 1, 5) == CORE_PICK_NO && core_payload_select(&pick, 17, 1, 4000, 0, 5) == CORE_PICK_NO);
+    CHECK(core_payload_select(&pick, 17, 1, 53, 0, 5) == CORE_PICK_YES);
     for (i = 0; i < 2 * CORE_PAYLOAD_PER_SECOND; i++)
-        picked += core_payload_select(&pick, 6, 1, 80, 0, 6);
-    CHECK(picked == CORE_PAYLOAD_PER_SECOND - 1 && core_payload_select(&pick, 6, 1, 80, 0, 10000000u));
+        picked += core_payload_select(&pick, 6, 1, 80, 0, 6) == CORE_PICK_YES;
+    CHECK(picked == CORE_PAYLOAD_PER_SECOND - 1 && core_payload_select(&pick, 6, 1, 80, 0, 6) == CORE_PICK_LOST);
+    CHECK(core_payload_select(&pick, 6, 1, 80, 0, 10000000u) == CORE_PICK_YES);
 }
 
 void SmallTests(void) {
     Paths();
+    Disks();
     Requests();
     Guard();
     Payload();

@@ -35,7 +35,8 @@ enum double_op {
     OP_FILE_CONTROL,  /* a[1] code, a[3] status */
     OP_FILE_SECTION,  /* a[1] page protection */
     OP_FILE_CLEANUP,  /* a[1] 1: the file was deleted */
-    OP_VOLUME,        /* a[0] bus type, a[1] characteristics, a[2] device type, a[3] file system; text[0] device, text[1] GUID name */
+    OP_VOLUME,        /* a[0] bus type, a[1] characteristics, a[2] device type, a[3] file system; text[0] device, text[1] GUID name;
+                         data: vendor, product, serial, label, each with its 0 */
     OP_VOLUME_GONE,   /* text[0] device */
     /* Flows. a[0] flow, a[1] endpoint, a[2] protocol, a[3] local port, a[4] remote port, a[5] condition flags; data: local and
        remote address, 16 bytes each, in network order; flags: FLOW_V6, FLOW_INBOUND, FLOW_REFUSED. */
@@ -55,6 +56,7 @@ enum double_op {
     OP_FAILED,    /* text[0]: the name of the call that OP_FAIL or OP_LOAD made fail; empty: none yet */
     OP_LOAD,      /* the driver anew, in the same process: a[0] the n-th call that may fail does, with a[1]; text[0] its key */
     OP_UNLOAD,    /* once it allowed that */
+    OP_CLOCK,     /* a[0]: so many milliseconds pass by the interrupt time */
     OP_SHUTDOWN,  /* asks the filter manager's unload; a[0] flags; status is what the driver said */
 };
 

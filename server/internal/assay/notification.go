@@ -1,6 +1,7 @@
 package assay
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -159,4 +160,28 @@ const (
 func RetryDeliveryAfter(attempt int) time.Duration {
 	attempt = min(max(attempt, 1), MaxDeliveryAttempts)
 	return min(firstDeliveryWait<<(attempt-1), maxDeliveryWait)
+}
+
+// MaxRetryAfter bounds how long a receiver may ask to be left alone.
+const MaxRetryAfter = time.Hour
+
+// RetryAfter is the failure of an attempt whose receiver said when to come again.
+type RetryAfter struct {
+	Err  error
+	Wait time.Duration
+}
+
+func (e *RetryAfter) Error() string { return e.Err.Error() }
+func (e *RetryAfter) Unwrap() error { return e.Err }
+
+// DeliveryWait is the wait after the given attempt, which failed with err. What a
+// receiver asks for makes it longer and never shorter: who asks for a second each
+// time would use up all attempts in a quarter of a minute.
+func DeliveryWait(attempt int, err error) time.Duration {
+	wait := RetryDeliveryAfter(attempt)
+	var asked *RetryAfter
+	if errors.As(err, &asked) {
+		wait = max(wait, min(asked.Wait, MaxRetryAfter))
+	}
+	return wait
 }

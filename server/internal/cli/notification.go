@@ -13,6 +13,7 @@ import (
 type notificationsCmd struct {
 	List       notificationsListCmd       `cmd:"" default:"withargs" help:"List targets with what became of their messages."`
 	Add        notificationsAddCmd        `cmd:"" help:"Add a webhook, mail or syslog target."`
+	Change     notificationsChangeCmd     `cmd:"" help:"Change what a target is or is told of."`
 	Test       notificationsTestCmd       `cmd:"" help:"Send a test message now and show what came of it."`
 	Disable    notificationsDisableCmd    `cmd:"" help:"Turn a target off; what waits for it is cancelled."`
 	Enable     notificationsEnableCmd     `cmd:"" help:"Turn a target on again."`

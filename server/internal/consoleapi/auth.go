@@ -88,6 +88,7 @@ var roles = map[string]assay.Role{
 
 	consolev1connect.NotificationServiceListNotificationTargetsProcedure:      assay.Viewer,
 	consolev1connect.NotificationServiceCreateNotificationTargetProcedure:     assay.Admin,
+	consolev1connect.NotificationServiceChangeNotificationTargetProcedure:     assay.Admin,
 	consolev1connect.NotificationServiceSetNotificationTargetEnabledProcedure: assay.Admin,
 	consolev1connect.NotificationServiceTestNotificationTargetProcedure:       assay.Admin,
 	consolev1connect.NotificationServiceListDeliveriesProcedure:               assay.Viewer,

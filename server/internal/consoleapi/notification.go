@@ -8,6 +8,7 @@ import (
 
 	consolev1 "github.com/assay-audit/assay/proto/assay/console/v1"
 	"github.com/assay-audit/assay/server/internal/assay"
+	"github.com/assay-audit/assay/server/internal/notify"
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
@@ -42,14 +43,8 @@ func targetMessage(t *assay.Target, stats postgres.TargetStats) *consolev1.Notif
 
 // CreateNotificationTarget implements NotificationService.
 func (s *notificationService) CreateNotificationTarget(ctx context.Context, req *connect.Request[consolev1.CreateNotificationTargetRequest]) (*connect.Response[consolev1.CreateNotificationTargetResponse], error) {
-	m := req.Msg.GetTarget()
-	target := assay.Target{
-		Name: strings.TrimSpace(m.GetName()), Kind: m.GetKind(), Address: strings.TrimSpace(m.GetAddress()), Levels: m.GetLevels(), Kinds: m.GetKinds(),
-		CreatedBy: sessionOf(ctx).User.Name,
-		Settings: assay.TargetSettings{
-			Format: m.GetFormat(), Security: m.GetSecurity(), From: m.GetFrom(), To: m.GetTo(), Username: m.GetUsername(), CA: m.GetCa(),
-		},
-	}
+	target := targetOf(req.Msg.GetTarget())
+	target.Kind, target.CreatedBy = req.Msg.GetTarget().GetKind(), sessionOf(ctx).User.Name
 	secret, err := s.cfg.Notifier.Create(ctx, &target, assay.TargetSecrets{Password: req.Msg.GetPassword(), Authorization: req.Msg.GetAuthorization()})
 	if err != nil {
 		return nil, err
@@ -57,22 +52,40 @@ func (s *notificationService) CreateNotificationTarget(ctx context.Context, req 
 	return connect.NewResponse(&consolev1.CreateNotificationTargetResponse{Target: targetMessage(&target, postgres.TargetStats{}), SigningSecret: secret}), nil
 }
 
-// SetNotificationTargetEnabled implements NotificationService.
-func (s *notificationService) SetNotificationTargetEnabled(ctx context.Context, req *connect.Request[consolev1.SetNotificationTargetEnabledRequest]) (*connect.Response[consolev1.SetNotificationTargetEnabledResponse], error) {
-	id, err := assay.ParseTargetID(req.Msg.GetId())
+// targetOf is what a person asks for of a target, but its kind.
+func targetOf(m *consolev1.NotificationTarget) assay.Target {
+	return assay.Target{
+		Name: strings.TrimSpace(m.GetName()), Address: strings.TrimSpace(m.GetAddress()), Levels: m.GetLevels(), Kinds: m.GetKinds(),
+		Settings: assay.TargetSettings{
+			Format: m.GetFormat(), Security: m.GetSecurity(), From: m.GetFrom(), To: m.GetTo(), Username: m.GetUsername(), CA: m.GetCa(),
+		},
+	}
+}
+
+// ChangeNotificationTarget implements NotificationService.
+func (s *notificationService) ChangeNotificationTarget(ctx context.Context, req *connect.Request[consolev1.ChangeNotificationTargetRequest]) (*connect.Response[consolev1.ChangeNotificationTargetResponse], error) {
+	id, err := assay.ParseTargetID(req.Msg.GetTarget().GetId())
 	if err != nil {
 		return nil, err
 	}
-	reason := strings.TrimSpace(req.Msg.GetReason())
-	if reason == "" {
-		return nil, assay.Errorf(assay.Invalid, "say why the target is turned on or off")
-	}
-	if err := assay.CheckText("reason", reason, maxCause); err != nil {
+	reason, err := reasonOf(req.Msg.GetReason(), "say why the target is changed")
+	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Store.SetTargetEnabled(ctx, id, req.Msg.GetEnabled(), reason, sessionOf(ctx).User.Name); err != nil {
+	target := targetOf(req.Msg.GetTarget())
+	target.ID, target.ChangedBy, target.ChangedReason = id, sessionOf(ctx).User.Name, reason
+	if err := s.cfg.Notifier.Change(ctx, &target, notify.NewSecrets{Password: req.Msg.Password, Authorization: req.Msg.Authorization}); err != nil {
 		return nil, err
 	}
+	changed, err := s.target(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&consolev1.ChangeNotificationTargetResponse{Target: changed}), nil
+}
+
+// target reads a target as it is now.
+func (s *notificationService) target(ctx context.Context, id assay.TargetID) (*consolev1.NotificationTarget, error) {
 	target, err := s.cfg.Store.Target(ctx, id)
 	if err != nil {
 		return nil, err
@@ -81,7 +94,35 @@ func (s *notificationService) SetNotificationTargetEnabled(ctx context.Context, 
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&consolev1.SetNotificationTargetEnabledResponse{Target: targetMessage(&target, stats[id])}), nil
+	return targetMessage(&target, stats[id]), nil
+}
+
+func reasonOf(text, missing string) (string, error) {
+	reason := strings.TrimSpace(text)
+	if reason == "" {
+		return "", assay.Errorf(assay.Invalid, "%s", missing)
+	}
+	return reason, assay.CheckText("reason", reason, maxCause)
+}
+
+// SetNotificationTargetEnabled implements NotificationService.
+func (s *notificationService) SetNotificationTargetEnabled(ctx context.Context, req *connect.Request[consolev1.SetNotificationTargetEnabledRequest]) (*connect.Response[consolev1.SetNotificationTargetEnabledResponse], error) {
+	id, err := assay.ParseTargetID(req.Msg.GetId())
+	if err != nil {
+		return nil, err
+	}
+	reason, err := reasonOf(req.Msg.GetReason(), "say why the target is turned on or off")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Store.SetTargetEnabled(ctx, id, req.Msg.GetEnabled(), reason, sessionOf(ctx).User.Name); err != nil {
+		return nil, err
+	}
+	target, err := s.target(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&consolev1.SetNotificationTargetEnabledResponse{Target: target}), nil
 }
 
 // TestNotificationTarget implements NotificationService.

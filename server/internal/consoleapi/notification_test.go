@@ -72,6 +72,21 @@ func TestNotificationTargets(t *testing.T) {
 	if _, err := admin.SetNotificationTargetEnabled(t.Context(), connect.NewRequest(&consolev1.SetNotificationTargetEnabledRequest{Id: id, Reason: " "})); connect.CodeOf(err) != connect.CodeInvalidArgument {
 		t.Errorf("turned off without a reason: %v", err)
 	}
+	to := created.Msg.GetTarget()
+	to.Address, to.Format, to.Levels = "", "json", nil
+	if _, err := admin.ChangeNotificationTarget(t.Context(), connect.NewRequest(&consolev1.ChangeNotificationTargetRequest{Target: to})); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("changed without a reason: %v", err)
+	}
+	if _, err := viewer.ChangeNotificationTarget(t.Context(), connect.NewRequest(&consolev1.ChangeNotificationTargetRequest{Target: to, Reason: "x"})); connect.CodeOf(err) != connect.CodePermissionDenied {
+		t.Errorf("a viewer changes: %v", err)
+	}
+	changed, err := admin.ChangeNotificationTarget(t.Context(), connect.NewRequest(&consolev1.ChangeNotificationTargetRequest{Target: to, Reason: "all of it"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := changed.Msg.GetTarget(); n.GetFormat() != "json" || len(n.GetLevels()) != 0 || n.GetDelivered() != 1 || n.GetAddress() != receiver.URL+"/…" || n.GetChangedReason() != "all of it" {
+		t.Errorf("changed to %v", n)
+	}
 	if _, err := admin.SetNotificationTargetEnabled(t.Context(), connect.NewRequest(&consolev1.SetNotificationTargetEnabledRequest{Id: id, Reason: "moved"})); err != nil {
 		t.Error(err)
 	}

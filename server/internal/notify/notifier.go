@@ -184,7 +184,7 @@ func (n *Notifier) try(ctx context.Context, notice *postgres.Notice, attempt int
 	state, outcome, next := assay.DeliveryDelivered, "delivered", time.Time{}
 	if failure != nil {
 		a.Detail = cut(plain(explain(failure, n.cfg.AttemptTime)))
-		state, outcome, next = assay.DeliveryPending, "retry", a.At.Add(a.Took+assay.RetryDeliveryAfter(attempt))
+		state, outcome, next = assay.DeliveryPending, "retry", a.At.Add(a.Took+assay.DeliveryWait(attempt, failure))
 		if last {
 			state, outcome, next = assay.DeliveryFailed, "failed", time.Time{}
 			n.cfg.Logger.ErrorContext(ctx, "notification failed for good", "delivery", notice.ID.String(), "target", notice.Target.Name, "error", a.Detail)

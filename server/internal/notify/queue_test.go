@@ -50,6 +50,56 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
+// A receiver that has too much to do says when to come again, and is left alone
+// so long: the job and the log agree on it. An hour is the most.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	b := setup(t, DefaultAttemptTime)
+	answers := []struct {
+		status int
+		after  string
+		least  time.Duration
+		most   time.Duration
+	}{
+		{http.StatusTooManyRequests, "600", 10 * time.Minute, 11 * time.Minute},
+		{http.StatusServiceUnavailable, time.Now().Add(30 * time.Minute).UTC().Format(http.TimeFormat), 28 * time.Minute, 31 * time.Minute},
+		{http.StatusServiceUnavailable, "864000", time.Hour, 61 * time.Minute},
+		{http.StatusTooManyRequests, "1", 80 * time.Second, 2 * time.Minute},
+		{http.StatusInternalServerError, "600", 160 * time.Second, 4 * time.Minute},
+		{http.StatusServiceUnavailable, "-3 days", 320 * time.Second, 7 * time.Minute},
+	}
+	r := newReceiver(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n <= len(answers) {
+			w.Header().Set("Retry-After", answers[n-1].after)
+			w.WriteHeader(answers[n-1].status)
+		}
+	})
+	b.webhook(r, "siem", "json")
+	b.alert("Encoded PowerShell")
+	b.take()
+	attempts, _ := b.run()
+	for n, answer := range answers {
+		receive(t, r.got)
+		if err := receive(t, attempts); err == nil {
+			t.Fatalf("attempt %d went well", n+1)
+		}
+		b.eventually(func() bool { return b.count(`SELECT count(*) FROM river_job WHERE state = 'retryable'`) == 1 })
+		for what, sql := range map[string]string{
+			"job": `SELECT floor(extract(epoch FROM scheduled_at - attempted_at))::int FROM river_job`,
+			"log": `SELECT floor(extract(epoch FROM next_attempt_at - (SELECT max(at) FROM notification_attempt)))::int FROM notification_delivery`,
+		} {
+			if wait := time.Duration(b.count(sql)) * time.Second; wait < answer.least || wait > answer.most {
+				t.Errorf("after %d with Retry-After %q the %s waits for %s, not %s", answer.status, answer.after, what, wait, answer.least)
+			}
+		}
+		b.timePasses()
+	}
+	receive(t, r.got)
+	if err := receive(t, attempts); err != nil {
+		t.Error(err)
+	}
+}
+
 // A worker that is killed while it sends loses nothing: another takes over.
 func TestKilledWorker(t *testing.T) {
 	t.Parallel()
@@ -310,6 +360,11 @@ func TestAudit(t *testing.T) {
 	if _, err := b.Test(t.Context(), id, "admin"); err != nil {
 		t.Fatal(err)
 	}
+	to := b.change(id)
+	to.Address = r.URL + "/hook/T0P-TOO"
+	if err := b.Change(t.Context(), &to, NewSecrets{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.db.SetTargetEnabled(t.Context(), id, false, "moved", "admin"); err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +388,7 @@ func TestAudit(t *testing.T) {
 			t.Errorf("the leaf of %s is another's: %s", action, leaf)
 		}
 	}
-	want, _ := json.Marshal([]string{"notification.create", "notification.test", "notification.disable"})
+	want, _ := json.Marshal([]string{"notification.create", "notification.test", "notification.change", "notification.disable"})
 	if got, _ := json.Marshal(actions); string(got) != string(want) {
 		t.Errorf("audited %s, want %s", got, want)
 	}

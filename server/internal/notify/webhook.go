@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/assay-audit/assay/server/internal/assay"
 )
@@ -74,18 +75,40 @@ func (n *Notifier) sendWebhook(ctx context.Context, m *message, secrets *assay.T
 		return "", withoutURL(err)
 	}
 	defer func() { _ = res.Body.Close() }() // only read
+	if res.StatusCode >= 200 && res.StatusCode < 300 {
+		return res.Status, nil
+	}
+	return "", later(res, m.now, refusal(res))
+}
+
+// refusal says what the receiver answered instead of taking the message.
+func refusal(res *http.Response) error {
+	if res.StatusCode >= 300 && res.StatusCode < 400 {
+		return fmt.Errorf("the receiver redirects (%s), which is not followed: give the target its final address", plain(res.Status))
+	}
 	// What cannot be read of an answer changes nothing of its status.
 	answer, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	switch said := plain(string(bytes.TrimSpace(answer))); {
-	case res.StatusCode >= 200 && res.StatusCode < 300:
-		return res.Status, nil
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return "", fmt.Errorf("the receiver redirects (%s), which is not followed: give the target its final address", plain(res.Status))
-	case said == "":
-		return "", fmt.Errorf("the receiver answered %s", plain(res.Status))
-	default:
-		return "", fmt.Errorf("the receiver answered %s: %s", plain(res.Status), said)
+	said := plain(string(bytes.TrimSpace(answer)))
+	if said == "" {
+		return fmt.Errorf("the receiver answered %s", plain(res.Status))
 	}
+	return fmt.Errorf("the receiver answered %s: %s", plain(res.Status), said)
+}
+
+// later adds to a refusal when the receiver wants to be asked again: the seconds
+// or the date of Retry-After, where it has too much to do.
+func later(res *http.Response, now time.Time, refused error) error {
+	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusServiceUnavailable {
+		return refused
+	}
+	text := res.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return &assay.RetryAfter{Err: refused, Wait: time.Duration(seconds) * time.Second}
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return &assay.RetryAfter{Err: refused, Wait: at.Sub(now)}
+	}
+	return refused
 }
 
 // withoutURL takes the URL out of an error: its path may be a password, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -213,6 +214,10 @@ const busyWait = 2 * time.Second
 type deliverWorker struct {
 	river.WorkerDefaults[deliverJob]
 	deliver func(ctx context.Context, id assay.DeliveryID, attempt int, last bool) error
+	// failures are of jobs between Work and NextRetry, by the job's id: River does
+	// not tell the one what the other returned. Where a worker dies in between, the
+	// wait is the usual one.
+	failures sync.Map
 }
 
 // Work implements river.Worker.
@@ -225,12 +230,17 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverJob]) er
 	if assay.KindOf(err) == assay.Limited {
 		return river.JobSnooze(busyWait)
 	}
+	if err != nil && job.Attempt < job.MaxAttempts {
+		w.failures.Store(job.ID, err)
+	}
 	return err
 }
 
 // NextRetry implements river.Worker.
 func (w *deliverWorker) NextRetry(job *river.Job[deliverJob]) time.Time {
-	return time.Now().Add(assay.RetryDeliveryAfter(job.Attempt))
+	failure, _ := w.failures.LoadAndDelete(job.ID)
+	err, _ := failure.(error)
+	return time.Now().Add(assay.DeliveryWait(job.Attempt, err))
 }
 
 // riverLock serialises servers that migrate at the same time; River's migrator

@@ -85,6 +85,35 @@ func (s *Store) SetTargetEnabled(ctx context.Context, id assay.TargetID, enabled
 	return noTarget(id, translate("changing notification target", err))
 }
 
+// ChangeTarget keeps what a target has become since was read. It is Conflict for a
+// name that is taken, and if somebody else changed the target meanwhile.
+func (s *Store) ChangeTarget(ctx context.Context, t, was *assay.Target) error {
+	now := s.clock()
+	settings, err := json.Marshal(t.Settings)
+	if err != nil {
+		return fmt.Errorf("encoding settings of target %s: %w", t.ID, err)
+	}
+	meanwhile := false
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE notification_target SET name = $3, address = $4, settings = $5, secrets = $6, levels = $7, kinds = $8,
+				changed_by = $9, changed_at = $10, changed_reason = $11 WHERE id = $1 AND changed_at = $2`,
+			[16]byte(t.ID), was.ChangedAt, t.Name, t.Address, settings, t.Sealed, orEmpty(t.Levels), orEmpty(t.Kinds), t.ChangedBy, now, t.ChangedReason)
+		if err != nil {
+			return fmt.Errorf("updating target %s: %w", t.ID, err)
+		}
+		if meanwhile = tag.RowsAffected() == 0; meanwhile {
+			return assay.Errorf(assay.Conflict, "the target %q was changed meanwhile: look at it again", was.Name)
+		}
+		return s.audit(ctx, tx, assay.AuditEntry{User: t.ChangedBy, Action: "notification.change", Subject: t.ID.String(), RecordedAt: now,
+			Detail: map[string]string{"name": t.Name, "kind": t.Kind, "address": t.Address, "levels": strings.Join(t.Levels, " "),
+				"kinds": strings.Join(t.Kinds, " "), "settings": string(settings), "reason": t.ChangedReason}})
+	})
+	if !meanwhile && assay.KindOf(translate("", err)) == assay.Conflict {
+		return assay.Errorf(assay.Conflict, "there is a target named %q already", t.Name)
+	}
+	return translate("changing notification target", err)
+}
+
 func noTarget(id assay.TargetID, err error) error {
 	if assay.KindOf(err) == assay.NotFound {
 		return assay.Errorf(assay.NotFound, "there is no notification target %s", id)

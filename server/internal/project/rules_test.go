@@ -50,7 +50,7 @@ func (l *log) importRules(version string, texts ...string) {
 	for i, text := range texts {
 		name := fmt.Sprintf("%d.yml", i)
 		p.Files = append(p.Files, assay.PackFile{Path: name, Data: []byte(text)})
-		id := map[string]string{clearYML: clearID, failYML: failID, manyYML: manyID}[text]
+		id := map[string]string{clearYML: clearID, failYML: failID, manyYML: manyID, startYML: startID}[text]
 		r := assay.Rule{Pack: "own", Version: version, ID: id, Kind: assay.KindRule, Title: "rule " + id, Level: assay.High, Path: name, Line: 1, Ends: len(text)}
 		r.Digest[0] = byte(len(text))
 		if text == manyYML {

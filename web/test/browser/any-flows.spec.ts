@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, overflow, password, places, settled, shoot, signIn, user, visit, type Visit } from "./browser";
+import { axe, launch, password, places, settled, shoot, signIn, user, visit, type Visit } from "./browser";
 
 // What people do, on any server that holds at least one host: nothing here
 // knows the names of a fixture.
@@ -290,18 +290,6 @@ describe("appearance", () => {
     await page.reload();
     await settled(page);
     expect(await scheme()).toBe("dark");
-    await context.close();
-  });
-
-  it("stands 200 % zoom: half the width in every route", async () => {
-    const { page, context } = await signedIn({ width: 640, height: 450 });
-    const wide: string[] = [];
-    for (const [name, address] of Object.entries(await places(page))) {
-      await page.goto(address);
-      await settled(page);
-      if ((await overflow(page)) > 0) wide.push(name);
-    }
-    expect(wide).toEqual([]);
     await context.close();
   });
 

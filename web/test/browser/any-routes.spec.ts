@@ -1,39 +1,59 @@
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, overflow, places, settled, shoot, signIn, visit } from "./browser";
+import { afterAll, describe, expect, it } from "vitest";
+import { axe, launch, overflow, places, settled, shoot, signIn, themed, visit } from "./browser";
 
 // Every route in both themes on a desk and on a phone: no barrier, no error, no
-// breach of the policy, nothing wider than the window.
+// breach of the policy, nothing wider than the window. A route is loaded once and
+// then looked at in each way, as by somebody who turns a phone or a theme.
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launch();
-});
+const widths = [
+  { width: 1280, height: 900 },
+  { width: 360, height: 740 },
+];
+// A desk at 200 % zoom.
+const zoomed = { width: 640, height: 450 };
+
+// What there is to look at is known before the tests are told apart: each is one route.
+const browser = await launch();
+const out = await visit(browser);
+const { page, problems, context } = await visit(browser);
+await signIn(page);
+const routes = Object.entries(await places(page));
+
 afterAll(async () => {
+  await out.context.close();
+  await context.close();
   await browser.close();
 });
 
-describe.each(["light", "dark"] as const)("%s", (theme) => {
-  it.each([1280, 360])("every route at %d px", async (width) => {
-    const { page, problems, context } = await visit(browser, { theme, width, height: width === 360 ? 740 : 900 });
-    await page.goto("/sign-in");
-    await settled(page);
-    const found: string[] = [];
-    const look = async (name: string): Promise<void> => {
-      await settled(page);
-      found.push(...(await axe(page)).map((line) => `${name}: ${line}`));
-      const wider = await overflow(page);
-      if (wider > 0) found.push(`${name}: ${wider} px wider than the window`);
-      found.push(...problems.splice(0).map((line) => `${name}: ${line}`));
-      await shoot(page, `${theme}-${width}-${name}`);
-    };
-    await look("sign-in");
-    await signIn(page);
-    for (const [name, address] of Object.entries(await places(page))) {
-      await page.goto(address);
-      await look(name);
+async function look(at: typeof out, name: string, address: string): Promise<string[]> {
+  const found: string[] = [];
+  at.problems.length = 0;
+  await at.page.setViewportSize(widths[0] ?? zoomed);
+  await at.page.goto(address);
+  await settled(at.page);
+  for (const size of widths) {
+    await at.page.setViewportSize(size);
+    for (const theme of ["light", "dark"] as const) {
+      const said = `${theme} at ${size.width} px`;
+      await themed(at.page, theme);
+      found.push(...(await axe(at.page)).map((line) => `${said}: ${line}`));
+      const wider = await overflow(at.page);
+      if (wider > 0) found.push(`${said}: ${wider} px wider than the window`);
+      await shoot(at.page, `${theme}-${size.width}-${name}`);
     }
-    await context.close();
-    expect(found).toEqual([]);
-  }, 240_000);
+  }
+  await at.page.setViewportSize(zoomed);
+  const wider = await overflow(at.page);
+  if (wider > 0) found.push(`zoomed: ${wider} px wider than the window`);
+  return [...found, ...at.problems];
+}
+
+describe("every route", () => {
+  it("signing in", async () => {
+    expect(await look(out, "sign-in", "/sign-in")).toEqual([]);
+  });
+
+  it.each(routes)("%s", async (name, address) => {
+    expect(await look({ page, problems, context }, name, address)).toEqual([]);
+  });
 });

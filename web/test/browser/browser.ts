@@ -1,11 +1,18 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { inject } from "vitest";
+import { afterAll } from "vitest";
+import { startFake } from "../fake/server";
 
-export const baseUrl = inject("baseUrl");
-export const user = inject("user");
-export const password = inject("password");
+const { ASSAY_WEB_URL: named, ASSAY_WEB_USER: namedUser, ASSAY_WEB_PASSWORD: namedPassword } = process.env;
+
+// Each file of tests has a fake of its own: what one changes no other sees.
+const fake = named === undefined ? await startFake(0) : undefined;
+afterAll(() => fake?.stop());
+
+export const baseUrl = fake?.url ?? (named ?? "").replace(/\/$/, "");
+export const user = namedUser ?? "admin";
+export const password = namedPassword ?? (fake === undefined ? "" : "assay");
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -66,6 +73,18 @@ export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => document.querySelector("[role=status] .sr") === null && document.querySelector("h1") !== null);
 }
 
+/** themed turns a page that follows the system light or dark. */
+export async function themed(page: Page, theme: "light" | "dark"): Promise<void> {
+  await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
+  await page.waitForFunction((wanted) => document.documentElement.dataset.mantineColorScheme === wanted, theme);
+  // Colours that are inherited change element by element, a frame for each level.
+  await page.waitForFunction(() => {
+    const seen = window as unknown as { quiet?: number };
+    seen.quiet = document.getAnimations().some((one) => one.playState === "running") ? 0 : (seen.quiet ?? 0) + 1;
+    return seen.quiet % 6 === 0 && seen.quiet > 0;
+  });
+}
+
 interface Violation {
   id: string;
   nodes: { target: string[]; failureSummary?: string }[];
@@ -74,7 +93,7 @@ interface Violation {
 /** axe lists the violations of WCAG 2.2 A and AA and of good practice, one line each. */
 export async function axe(page: Page): Promise<string[]> {
   // Through the debugger and not a script element: the page's own policy stays in force.
-  await page.evaluate(axeSource);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axeSource);
   const violations = await page.evaluate(async () => {
     const { axe } = window as unknown as { axe: { run: (root: Document, options: object) => Promise<{ violations: Violation[] }> } };
     return (await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })).violations;
@@ -95,7 +114,7 @@ export async function shoot(page: Page, name: string): Promise<void> {
 
 /** places finds the addresses of every route from what this server holds. */
 export async function places(page: Page): Promise<Record<string, string>> {
-  const out: Record<string, string> = { overview: "/overview", hosts: "/hosts", findings: "/findings?status=all", alerts: "/alerts?state=all", rules: "/rules", packs: "/rules?tab=packs", refused: "/rules?tab=refused", backfills: "/rules?tab=backfills", suppressions: "/suppressions?state=all", reviews: "/reviews", notifications: "/settings/notifications", events: "/events", agents: "/agents", ledger: "/ledger", "not-found": "/no/such/page" };
+  const out: Record<string, string> = { overview: "/overview", hosts: "/hosts", findings: "/findings?status=all", alerts: "/alerts?state=all", rules: "/rules", packs: "/rules?tab=packs", refused: "/rules?tab=refused", backfills: "/rules?tab=backfills", suppressions: "/suppressions?state=all", reviews: "/reviews", notifications: "/settings/notifications", events: "/events", agents: "/agents", ledger: "/ledger", "ledger-position": "/ledger?position=1", "not-found": "/no/such/page" };
   const first = async (address: string, selector: string): Promise<string | undefined> => {
     await page.goto(address);
     await settled(page);

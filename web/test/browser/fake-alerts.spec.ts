@@ -315,6 +315,8 @@ describe("rules", () => {
     await page.getByRole("option").filter({ hasText: "Volume shadow copies" }).first().waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/rules\/[^/]+\/./);
+    // While it closes it would take the keys for itself.
+    await page.getByRole("combobox", { name: /Find a host/ }).waitFor({ state: "detached" });
     await settled(page);
     await page.keyboard.press("Control+k");
     await page.getByRole("combobox", { name: /Find a host/ }).fill("notif");
@@ -352,6 +354,36 @@ describe("notifications", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Disable" }).click();
     await page.getByRole("button", { name: "Enable chat" }).waitFor();
     expect(await axe(page)).toEqual([]);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it("change a target and keep its secrets to the host they were given for", async () => {
+    const { page, context, problems } = await as("admin");
+    await page.goto("/settings/notifications");
+    await settled(page);
+    await page.getByRole("button", { name: "Change siem" }).click();
+    const dialog = page.getByRole("dialog");
+    const send = dialog.getByRole("button", { name: "Change", exact: true });
+    expect(await dialog.getByRole("textbox", { name: "Name", exact: true }).inputValue()).toBe("siem");
+    expect(await dialog.getByRole("textbox", { name: "Address" }).inputValue()).toBe("");
+    expect(await dialog.getByLabel("Kind").count()).toBe(0);
+    await dialog.getByRole("textbox", { name: "Name", exact: true }).fill("siem two");
+    await dialog.getByRole("textbox", { name: "Address" }).fill("https://siem2.corp.example/T1P");
+    await dialog.getByRole("checkbox", { name: "Medium" }).check();
+    expect(await send.isDisabled()).toBe(true);
+    await dialog.getByRole("textbox", { name: "Reason" }).fill("New collector");
+    expect(await axe(page)).toEqual([]);
+    await shoot(page, "target-change");
+    await send.click();
+    await dialog.getByRole("alert").getByText(/give it anew/).waitFor();
+    await dialog.getByLabel("Authorization header").fill("Splunk 1");
+    await send.click();
+    await dialog.waitFor({ state: "detached" });
+    const row = page.locator("main [role=row]").filter({ hasText: "siem two" }).first();
+    await row.getByText("https://siem2.corp.example/…").waitFor();
+    await row.getByText(/medium/).waitFor();
+    expect(await page.locator("main").textContent()).not.toContain("T1P");
     expect(problems).toEqual([]);
     await context.close();
   });

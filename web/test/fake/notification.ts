@@ -105,6 +105,18 @@ export const notificationService: ServiceImpl<typeof NotificationService> = {
     targets.push(made);
     return { target: message(made, context), signingSecret: of.kind === "webhook" ? `whsec_${randomBytes(32).toString("base64")}` : "" };
   },
+  changeNotificationTarget(request, context) {
+    mustBeAdmin(context);
+    const of = request.target;
+    const found = find(of?.id ?? "");
+    if (of === undefined || request.reason === "") throw new ConnectError("say why the target is changed", Code.InvalidArgument);
+    const address = found.kind !== "webhook" ? of.address : of.address === "" ? found.address : `${new URL(of.address).origin}/…`;
+    if (address !== found.address && request.authorization === undefined && request.password === undefined) {
+      throw new ConnectError("the Authorization header was given for another host, CA or user: give it anew, or an empty one to send none", Code.InvalidArgument);
+    }
+    Object.assign(found, { name: of.name, address, format: of.format, security: of.security, from: of.from, to: of.to, username: of.username, levels: of.levels, kinds: of.kinds, changed: request.reason });
+    return { target: message(found, context) };
+  },
   setNotificationTargetEnabled(request, context) {
     mustBeAdmin(context);
     const found = find(request.id);

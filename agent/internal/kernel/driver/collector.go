@@ -38,11 +38,9 @@ type Config struct {
 	Log     *slog.Logger
 
 	// RetryEvery is how often a driver that is not there is looked for (10 s),
-	// LookEvery how often one that is there is asked how it stands (30 s).
+	// LookEvery how often one that is there is asked how it stands, and its boot
+	// guard told that all is well (30 s; the guard wants it at least once a minute).
 	RetryEvery, LookEvery time.Duration
-	// HealthyAfter is how long it must have been read before its boot guard is told
-	// that all is well (5 min).
-	HealthyAfter time.Duration
 }
 
 // Collector reads the driver for as long as the agent runs.
@@ -59,7 +57,7 @@ type Collector struct {
 
 // New returns a collector. Its table of processes serves other sources too.
 func New(cfg Config) *Collector {
-	for d, value := range map[*time.Duration]time.Duration{&cfg.RetryEvery: 10 * time.Second, &cfg.LookEvery: 30 * time.Second, &cfg.HealthyAfter: 5 * time.Minute} {
+	for d, value := range map[*time.Duration]time.Duration{&cfg.RetryEvery: 10 * time.Second, &cfg.LookEvery: 30 * time.Second} {
 		if *d <= 0 {
 			*d = value
 		}
@@ -151,7 +149,7 @@ func (c *Collector) serve(ctx context.Context, resume pipeline.Resume, emit pipe
 	c.begin(&d, resume)
 	c.said = ""
 	c.cfg.Log.InfoContext(ctx, "kernel driver is read", "version", kernel.VersionText(d.DriverVersion), "load", d.Load, "passive", d.Passive)
-	s := &session{c: c, port: port, resume: resume, emit: emit, since: c.cfg.Now()}
+	s := &session{c: c, port: port, resume: resume, emit: emit}
 	if err := s.look(ctx); err != nil {
 		return err
 	}

@@ -266,6 +266,55 @@ type noFiles struct{}
 
 func (noFiles) Keep(ev *telemetryv1.Event) (string, bool) { return "", ev.GetFile() == nil }
 
+// TestBootGuardIsTold: a driver that is read hears at each look that all is well, and
+// counts its minutes itself; one that is passive is not called healthy.
+func TestBootGuardIsTold(t *testing.T) {
+	t.Parallel()
+	d := drivertest.Load(1, 134087000000000000, 1<<20)
+	h := newHost(t, d)
+	h.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := d.Wait(ctx.Done(), func() bool { return d.Healthy() >= 3 }); err != nil {
+		t.Errorf("the driver was told %d times that all is well: %v", d.Healthy(), err)
+	}
+	h.kill()
+
+	passive := drivertest.Load(1, 134087000000000001, 1<<20)
+	passive.Passive = 1
+	h = newHost(t, passive)
+	h.start()
+	defer h.kill()
+	health(t, h, func(s *telemetryv1.SourceState) bool {
+		return s.GetChannel() == "file" && strings.Contains(s.GetReason(), "passive")
+	})
+	if n := passive.Healthy(); n != 0 {
+		t.Errorf("a passive driver was told %d times that all is well", n)
+	}
+}
+
+// TestUnloadIsAllowed: only for the driver that is loaded now.
+func TestUnloadIsAllowed(t *testing.T) {
+	t.Parallel()
+	d := drivertest.Load(1, 134087000000000000, 1<<20)
+	port, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.AllowUnload(port); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := driver.Describe(port); err != nil || !is.UnloadAllowed {
+		t.Errorf("allowed: %v, %v", is.UnloadAllowed, err)
+	}
+	if err := port.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := driver.AllowUnload(port); err == nil {
+		t.Error("a closed device allows something")
+	}
+}
+
 // TestFiltersAreSwapped: the driver gets the agent's set, another one when it
 // changes, and keeps the last where a set is no good; health names what is in force.
 func TestFiltersAreSwapped(t *testing.T) {

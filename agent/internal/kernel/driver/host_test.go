@@ -150,7 +150,7 @@ func (h *host) start() {
 	}
 	c := driver.New(driver.Config{
 		Open: h.open, Host: [16]byte{1}, Meter: func(class string) *pipeline.Meter { return p.Meter(driver.Source, class) }, Filters: h.filters,
-		Now: time.Now, Log: slog.New(slog.DiscardHandler), RetryEvery: time.Millisecond, LookEvery: 5 * time.Millisecond, HealthyAfter: time.Nanosecond,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler), RetryEvery: time.Millisecond, LookEvery: 5 * time.Millisecond,
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	h.pipeline, h.stop, h.ended = p, stop, make(chan error, 1)

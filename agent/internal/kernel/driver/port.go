@@ -2,6 +2,7 @@ package driver
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/assay-audit/assay/agent/internal/kernel"
 )
@@ -43,4 +44,17 @@ func Describe(port Port) (kernel.Description, error) {
 		return kernel.Description{}, err
 	}
 	return kernel.DecodeDescription(b)
+}
+
+// AllowUnload lets the driver that is loaded now be stopped; until it is told, it
+// refuses, and records that it was asked.
+func AllowUnload(port Port) error {
+	d, err := Describe(port)
+	if err != nil {
+		return err
+	}
+	if _, err := port.Control(kernel.ControlUnload, kernel.LoadRequest(d.Load), 0); err != nil {
+		return fmt.Errorf("asking the driver to let itself be stopped: %w", err)
+	}
+	return nil
 }

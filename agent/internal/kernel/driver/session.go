@@ -20,7 +20,6 @@ type session struct {
 	port     Port
 	resume   pipeline.Resume
 	emit     pipeline.Emit
-	since    time.Time
 	filters  *kernel.FilterBlob // that this agent put in force
 	inFlight int
 	resumed  bool // the driver was told to give again what was not acknowledged
@@ -218,7 +217,7 @@ func (s *session) look(ctx context.Context) error {
 		r.meter.Excluded(d.Rings[i].Filtered - min(r.excluded, d.Rings[i].Filtered))
 		r.excluded = d.Rings[i].Filtered
 	}
-	if !d.Passive && s.c.cfg.Now().Sub(s.since) >= s.c.cfg.HealthyAfter {
+	if !d.Passive { // the driver counts the minutes itself, by a clock that nobody sets
 		if _, err := s.port.Control(kernel.ControlHealthy, kernel.LoadRequest(s.c.load), 0); err != nil {
 			s.c.cfg.Log.WarnContext(ctx, "telling the driver's boot guard that all is well failed", "error", err)
 		}

@@ -42,6 +42,7 @@ type Driver struct {
 	refused    uint64
 	filters    [][]byte // that it took
 	healthy    int
+	unload     bool  // was allowed
 	fail       error // of reads
 	badAcks    int   // of what was never given
 }
@@ -211,7 +212,11 @@ func (d *Driver) describe() []byte {
 		b = le.AppendUint32(b, v)
 	}
 	b = le.AppendUint64(le.AppendUint64(b, d.boot), d.load)
-	for _, v := range []uint32{d.Passive, 1, 0, 0} {
+	unload := uint32(0)
+	if d.unload {
+		unload = 1
+	}
+	for _, v := range []uint32{d.Passive, 1, unload, 0} {
 		b = le.AppendUint32(b, v)
 	}
 	b = le.AppendUint64(le.AppendUint64(b, d.generation), d.refused)
@@ -242,11 +247,15 @@ func (d *Driver) control(code uint32, in []byte) ([]byte, error) {
 		d.generation = le.Uint64(in[8:])
 		d.filters = append(d.filters, append([]byte(nil), in...))
 		return nil, nil
-	case kernel.ControlHealthy:
+	case kernel.ControlHealthy, kernel.ControlUnload:
 		if len(in) != 16 || le.Uint64(in[8:]) != d.load {
 			return nil, errors.New("invalid parameter")
 		}
-		d.healthy++
+		if code == kernel.ControlUnload {
+			d.unload = true
+		} else {
+			d.healthy++
+		}
 		return nil, nil
 	}
 	return nil, fmt.Errorf("invalid request 0x%x", code)
@@ -276,6 +285,13 @@ func (d *Driver) Taken() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.filters)
+}
+
+// Healthy is how often it was told that all is well.
+func (d *Driver) Healthy() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.healthy
 }
 
 // BadAcks counts acknowledgements of what was never given.

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/dns/dnsmessage"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/assay-audit/assay/agent/internal/kernel"
 	"github.com/assay-audit/assay/agent/internal/kernel/drivertest"
@@ -219,6 +221,40 @@ func TestEvents(t *testing.T) {
 	}
 	if strings.Contains(string(text), "secret") {
 		t.Error("a secret of ours travels on")
+	}
+}
+
+// TestProcessStartAsSent keeps one event whole, as the server gets it: a test of
+// the server reads the file and wants a rule to hold for it.
+func TestProcessStartAsSent(t *testing.T) {
+	t.Parallel()
+	r := by(kernel.ClassProcess, kernel.KindProcessCreated, processBody(100, `\Device\HarddiskVolume3\Windows\System32\whoami.exe`, `whoami.exe /priv`))
+	m := event.New(event.Config{Processes: process.NewTable([16]byte{7}), Drives: func() []event.Drive { return drives }})
+	events := m.Events(decode(t, r))
+	if len(events) != 1 {
+		t.Fatalf("a process start makes %d events", len(events))
+	}
+	file := filepath.Join("testdata", "process-start.json")
+	if *update {
+		// protojson varies its spaces on purpose; the file shall not.
+		var text bytes.Buffer
+		if err := json.Indent(&text, []byte(protojson.Format(events[0])), "", " "); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, append(text.Bytes(), '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := new(telemetryv1.Event)
+	if err := protojson.Unmarshal(text, want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, events[0], protocmp.Transform()); diff != "" {
+		t.Errorf("the event differs (-update writes it):\n%s", diff)
 	}
 }
 

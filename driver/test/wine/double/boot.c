@@ -116,6 +116,10 @@ NTSTATUS DoubleRun(struct double_command *c) {
             me->locks = 0;
             RaiseTo(PASSIVE_LEVEL);
         }
+        if (me->irql != before.irql) {
+            Violation("came back at another IRQL", "callback");
+            RaiseTo(before.irql);
+        }
         GateLeave();
     }
     c->a[0] = first;
@@ -182,6 +186,9 @@ static NTSTATUS Answer(struct double_command *c) {
         return STATUS_SUCCESS;
     case OP_SECURITY:
         c->bytes = SecurityCopy(c->data, sizeof c->data);
+        return STATUS_SUCCESS;
+    case OP_CLOCK:
+        ClockSkip((LONG64)c->a[0] * 10000);
         return STATUS_SUCCESS;
     case OP_FAILED:
         text = Failed();

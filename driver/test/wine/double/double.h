@@ -87,6 +87,9 @@ void LoadDriver(PDRIVER_OBJECT driver);
 PDRIVER_OBJECT LoadedDriver(void);
 NTSTATUS LoadRun(struct double_command *c);
 
+HANDLE TokenHandle(PVOID token); /* process.c */
+BOOLEAN IsTokenHandle(HANDLE handle);
+void ClockSkip(LONG64 ticks); /* system.c */
 BOOLEAN ReferenceEnds(PVOID object); /* fallible.c */
 BOOLEAN VolumeDiskEnds(PVOID object); /* volume.c */
 

@@ -20,6 +20,9 @@ FALLIBLE(PASSIVE_LEVEL, ZwQueryValueKey,
          (key, name, class, out, bytes, needed))
 FALLIBLE(PASSIVE_LEVEL, ZwSetValueKey, (HANDLE key, PUNICODE_STRING name, ULONG index, ULONG type, PVOID data, ULONG bytes),
          (key, name, index, type, data, bytes))
+FALLIBLE(PASSIVE_LEVEL, ZwCreateKey,
+         (PHANDLE out, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes, ULONG index, PUNICODE_STRING class, ULONG options, PULONG happened),
+         (out, access, attributes, index, class, options, happened))
 FALLIBLE(PASSIVE_LEVEL, ZwFlushKey, (HANDLE key), (key))
 FALLIBLE(APC_LEVEL, RtlCreateSecurityDescriptor, (PSECURITY_DESCRIPTOR descriptor, ULONG revision), (descriptor, revision))
 FALLIBLE(APC_LEVEL, RtlSetDaclSecurityDescriptor, (PSECURITY_DESCRIPTOR descriptor, BOOLEAN present, PACL list, BOOLEAN defaulted),

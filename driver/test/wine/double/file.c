@@ -171,15 +171,28 @@ EXPORT PEPROCESS NTAPI FltGetRequestorProcess(FLT_CALLBACK_DATA *data) {
 EXPORT NTSTATUS NTAPI FltQueryInformationFile(FLT_INSTANCE *instance, PFILE_OBJECT object, PVOID out, ULONG bytes, ULONG class,
                                               PULONG returned) {
     struct file *file = FileOf(object);
+    NTSTATUS status;
 
     UNREFERENCED_PARAMETER(instance);
+    UNREFERENCED_PARAMETER(returned);
     RequireIrql(PASSIVE_LEVEL, "FltQueryInformationFile");
-    if (class != FileStandardInformation || bytes < sizeof(FILE_STANDARD_INFORMATION))
+    if (Fail("FltQueryInformationFile", &status))
+        return status;
+    if (file->path[8] == 'M') /* \Device\Mup */
+        Violation("a server asked", "FltQueryInformationFile");
+    if (file->deleted)
+        return STATUS_FILE_DELETED;
+    RtlZeroMemory(out, bytes);
+    if (class == FileStandardInformation && bytes >= sizeof(FILE_STANDARD_INFORMATION))
+        ((FILE_STANDARD_INFORMATION *)out)->EndOfFile.QuadPart = (LONG64)file->id * 1000;
+    else if (class == NT_FILE_ID_INFORMATION && bytes >= sizeof(NT_FILE_ID) && file->id % 2 == 0) { /* as if odd ones were of FAT */
+        RtlCopyMemory(((NT_FILE_ID *)out)->id, &file->id, sizeof file->id);
+        ((NT_FILE_ID *)out)->id[15] = 0x80;
+    } else if (class == FileInternalInformation && bytes >= sizeof(FILE_INTERNAL_INFORMATION))
+        ((FILE_INTERNAL_INFORMATION *)out)->IndexNumber.QuadPart = (LONG64)file->id;
+    else
         return STATUS_INVALID_PARAMETER;
-    RtlZeroMemory(out, sizeof(FILE_STANDARD_INFORMATION));
-    if (returned != NULL)
-        *returned = sizeof(FILE_STANDARD_INFORMATION);
-    return file->deleted ? STATUS_FILE_DELETED : STATUS_SUCCESS;
+    return STATUS_SUCCESS;
 }
 
 EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
@@ -198,6 +211,7 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
             FltReleaseContext(files[i]->context + 1);
             files[i]->context = NULL;
         }
+    VolumesDetach();
     if (names != 0)
         Violation("file names never released", "FltUnregisterFilter");
     for (i = 0; i < MAX_VOLUMES; i++)

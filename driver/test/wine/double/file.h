@@ -13,6 +13,7 @@ struct FLT_FILTER {
 struct FLT_VOLUME {
     WCHAR device[128];
     WCHAR guid[128];
+    char text[4][32]; /* vendor, product, serial, label */
     ULONG bus, characteristics, type;
     BOOLEAN used;
     volatile LONG references;
@@ -25,4 +26,5 @@ extern FLT_VOLUME volumes[MAX_VOLUMES];
 FLT_VOLUME *VolumeOf(const WCHAR *path);
 void Objects(FLT_RELATED_OBJECTS *objects, FLT_VOLUME *volume, PFILE_OBJECT file);
 void VolumesAttach(void);
+void VolumesDetach(void);
 NTSTATUS Volume(struct double_command *c, ULONG n);

@@ -155,7 +155,7 @@ EXPORT NTSTATUS NTAPI SeLocateProcessImageName(PEPROCESS process, PUNICODE_STRIN
     return STATUS_SUCCESS;
 }
 
-/* The token's user is S-1-5-21-1-2-3-<pid>. */
+/* A process is its own token here. */
 EXPORT PACCESS_TOKEN NTAPI PsReferencePrimaryToken(PEPROCESS process) {
     RequireIrql(PASSIVE_LEVEL, "PsReferencePrimaryToken");
     InterlockedIncrement(&contexts);
@@ -166,45 +166,49 @@ EXPORT VOID NTAPI PsDereferencePrimaryToken(PACCESS_TOKEN token) {
     InterlockedDecrement(&contexts);
 }
 
-EXPORT NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN token, TOKEN_INFORMATION_CLASS class, PVOID *out) {
-    DOUBLE_PROCESS *p = (DOUBLE_PROCESS *)token;
+/* A handle of the token is its process's number and this. */
+#define TOKEN_HANDLE 0x40000000u
+HANDLE TokenHandle(PVOID token) { return Pid(((DOUBLE_PROCESS *)token)->pid | TOKEN_HANDLE); }
+BOOLEAN IsTokenHandle(HANDLE handle) { return ((ULONG_PTR)handle & TOKEN_HANDLE) != 0 && (ULONG_PTR)handle < 0x80000000u; }
 
+/* A SID behind what speaks of it: S-1-5-21-1-2-3-<pid>, or a label of high integrity. */
+static NTSTATUS SidAnswer(ULONG pid, BOOLEAN label, TOKEN_USER *out, ULONG bytes, PULONG got) {
+    static const ULONG user[] = {21, 1, 2, 3};
+    ULONG level = 0x3000;
+    SID *sid = (SID *)(out + 1);
+
+    *got = sizeof *out + (label ? 12 : 28);
+    if (bytes < *got)
+        return STATUS_BUFFER_TOO_SMALL;
+    RtlZeroMemory(out, *got);
+    out->User.Sid = sid;
+    sid->Revision = 1;
+    sid->SubAuthorityCount = label ? 1 : 5;
+    sid->IdentifierAuthority.Value[5] = label ? 16 : 5;
+    if (label)
+        RtlCopyMemory((PVOID)sid->SubAuthority, &level, sizeof level);
+    else {
+        RtlCopyMemory((PVOID)sid->SubAuthority, user, sizeof user);
+        RtlCopyMemory((UCHAR *)sid + 8 + sizeof user, &pid, sizeof pid); /* the fifth, past what SID declares */
+    }
+    return STATUS_SUCCESS;
+}
+
+EXPORT NTSTATUS NTAPI ZwQueryInformationToken(HANDLE token, TOKEN_INFORMATION_CLASS class, PVOID out, ULONG bytes, PULONG got) {
     NTSTATUS status;
 
-    RequireIrql(PASSIVE_LEVEL, "SeQueryInformationToken");
-    if (Fail("SeQueryInformationToken", &status))
+    RequireIrql(PASSIVE_LEVEL, "ZwQueryInformationToken");
+    if (Fail("ZwQueryInformationToken", &status))
         return status;
-    if (class == TokenUser) {
-        static const ULONG authority[] = {21, 1, 2, 3};
-        TOKEN_USER *user = PoolForDriver(sizeof *user + 28);
-        SID *sid;
-
-        if (user == NULL)
-            return STATUS_INSUFFICIENT_RESOURCES;
-        sid = (SID *)(user + 1);
-        user->User.Sid = sid;
-        sid->Revision = 1;
-        sid->SubAuthorityCount = 5;
-        sid->IdentifierAuthority.Value[5] = 5;
-        RtlCopyMemory((PVOID)sid->SubAuthority, authority, sizeof authority);
-        RtlCopyMemory((UCHAR *)sid + 8 + sizeof authority, &p->pid, sizeof p->pid); /* the fifth, past what SID declares */
-        *out = user;
-        return STATUS_SUCCESS;
-    }
-    if (class == TokenStatistics) {
-        TOKEN_STATISTICS *statistics = PoolForDriver(sizeof *statistics);
-
-        if (statistics == NULL)
-            return STATUS_INSUFFICIENT_RESOURCES;
-        statistics->AuthenticationId.LowPart = 0x3E7;
-        *out = statistics;
-        return STATUS_SUCCESS;
-    }
-    if (class == TokenSessionId) { /* the only class that is given by value */
-        *(ULONG *)out = 1;
-        return STATUS_SUCCESS;
-    }
-    return STATUS_INVALID_INFO_CLASS;
+    if (!IsTokenHandle(token))
+        return STATUS_INVALID_HANDLE;
+    if (class == TokenUser || class == TokenIntegrityLevel)
+        return SidAnswer((ULONG)(ULONG_PTR)token & ~TOKEN_HANDLE, class == TokenIntegrityLevel, out, bytes, got);
+    if ((class != TokenSessionId && class != TokenElevationType) || bytes < sizeof(ULONG))
+        return STATUS_INVALID_INFO_CLASS;
+    *(ULONG *)out = class == TokenSessionId ? 1 : 2 /* full */;
+    *got = sizeof(ULONG);
+    return STATUS_SUCCESS;
 }
 
 /* The running processes, as SystemProcessInformation tells them. */

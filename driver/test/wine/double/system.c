@@ -14,20 +14,20 @@ ULONG SecurityCopy(PVOID out, ULONG room) {
     return n;
 }
 
-#define DEVICE_HANDLE ((HANDLE)(ULONG_PTR)0x0DE51CE0)
+#define DEVICE_HANDLE ((HANDLE)(ULONG_PTR)0x8DE51CE0)
 
 EXPORT NTSTATUS NTAPI ObOpenObjectByPointer(PVOID object, ULONG attributes, PACCESS_STATE state, ACCESS_MASK access,
                                             POBJECT_TYPE type, KPROCESSOR_MODE mode, PHANDLE out) {
     NTSTATUS status;
 
-    UNREFERENCED_PARAMETER(object);
     RequireIrql(PASSIVE_LEVEL, "ObOpenObjectByPointer");
-    if (Fail("ObOpenObjectByPointer", &status))
+    if (Fail(access == TOKEN_QUERY ? "ObOpenObjectByPointer of a token" : "ObOpenObjectByPointer", &status))
         return status;
-    if ((attributes & OBJ_KERNEL_HANDLE) == 0 || mode != KernelMode || state != NULL || type != NULL || access != WRITE_DAC)
+    if ((attributes & OBJ_KERNEL_HANDLE) == 0 || mode != KernelMode || state != NULL || type != NULL ||
+        (access != WRITE_DAC && access != TOKEN_QUERY))
         return STATUS_INVALID_PARAMETER;
     InterlockedIncrement(&contexts);
-    *out = DEVICE_HANDLE;
+    *out = access == TOKEN_QUERY ? TokenHandle(object) : DEVICE_HANDLE;
     return STATUS_SUCCESS;
 }
 
@@ -35,7 +35,7 @@ EXPORT NTSTATUS NTAPI ZwClose(HANDLE handle) {
     static NTSTATUS(NTAPI * real)(HANDLE);
 
     RequireIrql(PASSIVE_LEVEL, "ZwClose");
-    if (handle == DEVICE_HANDLE) {
+    if (handle == DEVICE_HANDLE || IsTokenHandle(handle)) {
         InterlockedDecrement(&contexts);
         return STATUS_SUCCESS;
     }
@@ -86,6 +86,20 @@ EXPORT PVOID NTAPI MmGetSystemRoutineAddress(PUNICODE_STRING name) {
     if (Is(name, L"PsGetProcessExitStatus"))
         return (PVOID)DoubleProcessExitStatus;
     return NULL;
+}
+
+/* Since this double was loaded, and what a scenario has added to it. */
+static volatile LONG64 skipped;
+void ClockSkip(LONG64 ticks) { InterlockedExchangeAdd64(&skipped, ticks); }
+EXPORT ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 counter) {
+    static LARGE_INTEGER start;
+    LARGE_INTEGER now;
+
+    RequireIrql(HIGH_LEVEL, "KeQueryInterruptTimePrecise");
+    GetSystemTimeAsFileTime(&now);
+    InterlockedCompareExchange64(&start.QuadPart, now.QuadPart - 1, 0);
+    *counter = (ULONG64)now.QuadPart;
+    return (ULONG64)(now.QuadPart - start.QuadPart + skipped);
 }
 
 EXPORT VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER now) {

@@ -141,6 +141,24 @@ static void KnowImage(PVOID pc) {
 
 /* Spin locks */
 
+#define HELD_MOST (10 * 10000000ll) /* longer than any machine keeps a thread from running */
+
+/* Waits for a lock that another thread holds; one that is never given back is told of, and taken away. */
+static void Spin(PKSPIN_LOCK lock) {
+    LARGE_INTEGER start, now;
+    ULONG64 holder;
+
+    GetSystemTimeAsFileTime(&start);
+    while ((holder = (ULONG64)InterlockedCompareExchange64((LONG64 *)lock, GetCurrentThreadId(), 0)) != 0) {
+        Sleep(0);
+        GetSystemTimeAsFileTime(&now);
+        if (now.QuadPart - start.QuadPart > HELD_MOST) {
+            Violation("spin lock never given back", "KeAcquireSpinLockRaiseToDpc");
+            InterlockedCompareExchange64((LONG64 *)lock, 0, (LONG64)holder);
+        }
+    }
+}
+
 EXPORT KIRQL NTAPI KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK lock) {
     ULONG old;
 
@@ -153,8 +171,7 @@ EXPORT KIRQL NTAPI KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK lock) {
         Violation("spin lock taken twice by one thread", "KeAcquireSpinLockRaiseToDpc");
         return (KIRQL)old;
     }
-    while (InterlockedCompareExchange64((LONG64 *)lock, GetCurrentThreadId(), 0) != 0)
-        Sleep(0);
+    Spin(lock);
     Context()->locks++;
     if (verifying && Context()->locks > 1)
         Violation("two spin locks held at once", "KeAcquireSpinLockRaiseToDpc");
@@ -177,7 +194,7 @@ EXPORT VOID NTAPI KeReleaseSpinLock(PKSPIN_LOCK lock, KIRQL irql) {
 
 #define GUARD 0x5AFEB10C5AFEB10Cull
 #define TAIL_BYTES 64u
-#define MAX_LIVE 1024u
+#define MAX_LIVE 16384u /* a name of each process in the driver's table is among them */
 #define KEPT 32u
 #define KEPT_BYTES (64u << 10) /* larger ones are given back at once */
 #define FREED 0xDD
@@ -256,7 +273,7 @@ static PVOID PoolTake(SIZE_T bytes, ULONG tag, BOOLEAN zero, const char *where) 
         Violation("pool above DISPATCH_LEVEL", where);
     if (tag == 0)
         Violation("pool without a tag", where);
-    if (Fail(where, &status))
+    if (Fail(Context()->worker ? "pool of the worker" : where, &status)) /* what a start goes on without */
         return NULL;
     p = HeapAlloc(GetProcessHeap(), 8, sizeof *p + bytes + TAIL_BYTES);
     if (p == NULL)

@@ -115,12 +115,36 @@ EXPORT NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT device, PIRP irp) {
     if (irp != &disk_request.irp || disk_request.bytes < sizeof *out)
         return STATUS_INVALID_PARAMETER;
     RtlZeroMemory(out, disk_request.bytes);
-    out->version = out->size = sizeof *out;
+    out->version = sizeof *out;
+    out->size = sizeof *out + 3 * sizeof volume->text[0];
+    if (disk_request.bytes >= out->size)
+        RtlCopyMemory(out + 1, volume->text, 3 * sizeof volume->text[0]);
+    out->vendor = volume->text[0][0] == 0 ? 0 : sizeof *out;
+    out->product = volume->text[1][0] == 0 ? 0 : sizeof *out + sizeof volume->text[0];
+    out->serial = volume->text[2][0] == 0 ? 0 : sizeof *out + 2 * sizeof volume->text[0];
     out->removable = (volume->characteristics & FILE_REMOVABLE_MEDIA) != 0;
     out->bus_type = volume->bus;
     disk_request.status->Status = STATUS_SUCCESS;
     disk_request.status->Information = sizeof *out;
     return STATUS_SUCCESS;
+}
+
+/* The label: that of the volume behind the instance, which is one here. */
+EXPORT NTSTATUS NTAPI FltQueryVolumeInformation(FLT_INSTANCE *instance, PIO_STATUS_BLOCK status, PVOID out, ULONG bytes, ULONG class) {
+    FLT_VOLUME *volume = (FLT_VOLUME *)instance;
+    FILE_FS_VOLUME_INFORMATION *is = out;
+    ULONG i;
+
+    RequireIrql(PASSIVE_LEVEL, "FltQueryVolumeInformation");
+    if (Fail("FltQueryVolumeInformation", &status->Status))
+        return status->Status;
+    if (class != FileFsVolumeInformation || bytes < sizeof *is + 64)
+        return STATUS_INVALID_PARAMETER;
+    RtlZeroMemory(out, bytes);
+    for (i = 0; volume->text[3][i] != 0; i++)
+        is->VolumeLabel[i] = (WCHAR)volume->text[3][i];
+    is->VolumeLabelLength = 2 * i;
+    return status->Status = STATUS_SUCCESS;
 }
 
 FLT_VOLUME *VolumeOf(const WCHAR *path) {
@@ -155,6 +179,18 @@ static NTSTATUS Attach(FLT_VOLUME *volume) {
     return the_filter.registration->instance_setup(&objects, 4, volume->type, 2);
 }
 
+/* As the filter manager does when a filter goes. */
+void VolumesDetach(void) {
+    FLT_RELATED_OBJECTS objects;
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (volumes[i].used) {
+            Objects(&objects, &volumes[i], NULL);
+            the_filter.registration->instance_teardown_complete(&objects, FLTFL_INSTANCE_TEARDOWN_FILTER_UNLOAD);
+        }
+}
+
 void VolumesAttach(void) {
     ULONG i;
 
@@ -168,7 +204,7 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
     UNICODE_STRING device_name, guid_name;
     FLT_RELATED_OBJECTS objects;
     FLT_VOLUME *volume;
-    ULONG i;
+    ULONG i, k, at;
 
     DoubleText(&device_name, device, c->text[0], n);
     DoubleText(&guid_name, guid, c->text[1], n);
@@ -178,11 +214,11 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
             return STATUS_NOT_FOUND;
         Objects(&objects, volume, NULL);
         if (the_filter.registration != NULL && the_filter.registration->instance_teardown_complete != NULL)
-            the_filter.registration->instance_teardown_complete(&objects, 4);
+            the_filter.registration->instance_teardown_complete(&objects, FLTFL_INSTANCE_TEARDOWN_VOLUME_DISMOUNT);
         volume->used = FALSE;
         return STATUS_SUCCESS;
     }
-    for (i = 0; i < MAX_VOLUMES && volumes[i].used; i++)
+    for (i = 0; i < MAX_VOLUMES && (volumes[i].used || volumes[i].references != 0); i++) /* one that is referenced stays */
         ;
     if (i == MAX_VOLUMES)
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -193,6 +229,10 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
     volume->bus = (ULONG)c->a[0];
     volume->characteristics = (ULONG)c->a[1];
     volume->type = (ULONG)c->a[2];
+    for (i = 0, at = 0; i < 4 && at < c->bytes; i++, at++)
+        for (k = 0; at < c->bytes && c->data[at] != 0; at++)
+            if (k < sizeof volume->text[i] - 1)
+                volume->text[i][k++] = (char)c->data[at];
     volume->used = TRUE;
     return Attach(volume);
 }

@@ -32,13 +32,29 @@ static void Impossible(const char *name, DWORD at) {
 void NoSecurity(void) { Impossible("ZwSetSecurityObject", 1); }
 void NoThread(void) { Impossible("PsCreateSystemThread", 1); }
 
-/* Three starts that did not last: the fourth is passive, says so, and records nothing. */
+/* The agent says that all is well, well within a minute of the last time. */
+static void Healthy(void) {
+    struct double_command *c = Command(OP_CLOCK, NULL, NULL);
+
+    c->a[0] = 50000;
+    CHECK(Play(c));
+    EQUAL(Request(ASSAY_IOCTL_HEALTHY), 0);
+}
+
+/* The second start runs, and is counted; the third in a row that did not last is passive, says so, and records nothing. */
 void Guard(void) {
     struct setting setting = {0};
     struct assay_description d;
     struct double_command *c;
 
-    ServiceStartsSet(3);
+    ServiceStartsSet(1);
+    if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
+        return;
+    EQUAL(d.passive, 0);
+    EQUAL(ServiceStarts(), 2);
+    StopDriver();
+    ServiceForget();
+    ServiceStartsSet(2);
     if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
         return;
     EQUAL(d.passive, 1);
@@ -49,9 +65,29 @@ void Guard(void) {
     CHECK(Describe(&d));
     EQUAL(d.ring[ASSAY_PROCESS].posted, 0);
     EQUAL((uint32_t)d.source[ASSAY_SOURCE_PROCESS].status, 0x103);
-    EQUAL(Request(ASSAY_IOCTL_HEALTHY), 0);
+    EQUAL(d.starts, 3);
+    for (int i = 0; i < 6; i++)
+        Healthy();
+    EQUAL(ServiceStarts(), 3); /* four minutes are not five */
+    Healthy();
     EQUAL(ServiceStarts(), 0);
     StopDriver();
+}
+
+/* Two loads in one boot: records of both are of the same boot, and of loads of their own. */
+void Boots(void) {
+    struct setting setting = {0};
+    struct assay_description first, second;
+
+    for (int i = 0; i < 2; i++) {
+        if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(i == 0 ? &first : &second)))
+            return;
+        ServiceHolder();
+        StopDriver();
+        ServiceEnded();
+    }
+    CHECK(first.boot != 0 && second.load > first.load && second.load > second.boot);
+    EQUAL(second.boot, first.boot);
 }
 
 /* The device's list: LocalSystem and the agent's service, in full, and nobody else. */

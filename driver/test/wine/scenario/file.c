@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #define DISK L"\\Device\\HarddiskVolume1"
+#define EDITOR DISK L"\\Windows\\notepad.exe"
 
 static struct double_command *File(enum double_op op, uint64_t id, const wchar_t *path) {
     struct double_command *c = Command(op, path, NULL);
@@ -34,12 +35,34 @@ static void Close(uint64_t id, uint64_t deleted) {
     CHECK(Play(c));
 }
 
+/* A process with a long name makes a file. */
+static void Long(void) {
+    struct double_command *c;
+    wchar_t name[601];
+
+    for (unsigned i = 0; i < 600; i++)
+        name[i] = L'x';
+    name[600] = 0;
+    c = Command(OP_PROCESS_START, name, L"x");
+    c->a[0] = 1004;
+    CHECK(Play(c));
+    c = File(OP_FILE_OPEN, 10, DISK L"\\l.txt");
+    c->pid = 1004;
+    c->a[2] = 2;
+    c->a[3] = 2;
+    CHECK(Play(c));
+    Close(10, 0);
+}
+
 void Files(void) {
     const struct assay_header *h;
     struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
+    c = Command(OP_PROCESS_START, EDITOR, L"edit a.txt"); /* who does it */
+    c->a[0] = 1000;
+    CHECK(Play(c));
     Open(1, DISK L"\\a.txt", 0, 2, 2); /* created, written twice: one record of each */
     for (int i = 0; i < 2; i++) {
         c = File(OP_FILE_WRITE, 1, NULL);
@@ -72,11 +95,31 @@ void Files(void) {
     Close(7, 0);
     Open(8, DISK L"\\read", 0, 1, 1); /* only read: nothing */
     Close(8, 0);
-    EQUAL(ReaderRead(&r, 10), 10);
-    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 1);
+    Open(9, L"\\Device\\Mup\\server\\share\\r.txt", 0, 2, 2); /* on a server */
+    Close(9, 0);
+    Long();
+    EQUAL(ReaderRead(&r, 14), 14);
+    h = ReaderFind(&r, ASSAY_FILE_CREATED, 2); /* the beginning of a long name, and how long it was */
+    EQUAL(BODY(assay_file, h)->image.size, 1024);
+    EQUAL(BODY(assay_file, h)->image.whole, 1200);
+    EQUAL(BODY(assay_file, h)->image.flags, ASSAY_REF_TRUNCATED);
+    EQUAL(h->flags, ASSAY_RECORD_TRUNCATED);
+    EQUAL(ReaderCount(&r, ASSAY_FILE_CREATED), 3);
+    h = ReaderFind(&r, ASSAY_FILE_CREATED, 1);
+    EQUAL(BODY(assay_file, h)->holes, ASSAY_HOLE_REMOTE);
+    EQUAL(BODY(assay_file, h)->file_id[0] | BODY(assay_file, h)->size, 0);
+    CHECK(TextIs(h, BODY(assay_file, h)->path, L"\\server\\share\\r.txt"));
     h = ReaderFind(&r, ASSAY_FILE_CREATED, 0);
     CHECK(TextIs(h, BODY(assay_file, h)->volume, DISK));
     CHECK(TextIs(h, BODY(assay_file, h)->path, L"\\a.txt"));
+    CHECK(TextIs(h, BODY(assay_file, h)->image, EDITOR));
+    EQUAL(BODY(assay_file, h)->file_id[0], 1); /* of 64 bits, where there are no more */
+    EQUAL(BODY(assay_file, h)->file_id[1], 0);
+    EQUAL(BODY(assay_file, h)->size, 1000);
+    h = ReaderFind(&r, ASSAY_FILE_DELETED, 0);
+    EQUAL(BODY(assay_file, h)->file_id[0], 2);
+    EQUAL(BODY(assay_file, h)->file_id[1], 0x80ull << 56);
+    CHECK(TextIs(h, BODY(assay_file, h)->image, EDITOR));
     EQUAL(ReaderCount(&r, ASSAY_FILE_WRITTEN), 2);
     EQUAL(BODY(assay_file, ReaderFind(&r, ASSAY_FILE_WRITTEN, 1))->holes, ASSAY_HOLE_BLOCK_CLONE);
     h = ReaderFind(&r, ASSAY_FILE_RENAMED, 0);
@@ -91,6 +134,7 @@ void Files(void) {
     ReaderEnd(&r);
 }
 
+#define HURRIED 10u
 void Volumes(void) {
     const struct assay_header *h;
     struct double_command *c;
@@ -100,6 +144,8 @@ void Volumes(void) {
     c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", L"\\??\\Volume{1}");
     c->a[0] = 7; /* USB */
     c->a[1] = 1; /* removable */
+    memcpy(c->data, "Acme\0 Stick 9  \0007A\0BACKUP", sizeof "Acme\0 Stick 9  \0007A\0BACKUP");
+    c->bytes = sizeof "Acme\0 Stick 9  \0007A\0BACKUP";
     CHECK(Play(c));
     ReaderRead(&r, 2); /* described by the worker */
     c = Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume7", NULL);
@@ -108,9 +154,24 @@ void Volumes(void) {
     h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
     EQUAL(BODY(assay_volume, h)->bus_type, 7);
     EQUAL(BODY(assay_volume, h)->removable, 1);
-    CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\??\\Volume{1}"));
+    CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\\\?\\Volume{1}"));
     CHECK(TextIs(h, BODY(assay_volume, h)->device, L"\\Device\\HarddiskVolume7"));
+    for (int i = 0; i < 2; i++) { /* what leaves is told as it was when it came */
+        h = ReaderFind(&r, i == 0 ? ASSAY_VOLUME_ARRIVED : ASSAY_VOLUME_LEFT, 0);
+        EQUAL(BODY(assay_volume, h)->bus_type, 7);
+        CHECK(TextIs(h, BODY(assay_volume, h)->vendor, L"Acme"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->product, L"Stick 9"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->serial, L"7A"));
+        CHECK(TextIs(h, BODY(assay_volume, h)->label, L"BACKUP"));
+    }
     EQUAL(ReaderCount(&r, ASSAY_VOLUME_LEFT), 1);
+    for (unsigned i = 0; i < HURRIED; i++) { /* gone before the worker came, or while it asks: the order is kept, and each told once */
+        Play(Command(OP_VOLUME, L"\\Device\\HarddiskVolume8", NULL));
+        CHECK(Play(Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume8", NULL)));
+    }
+    EQUAL(ReaderRead(&r, 3 + 2 * HURRIED), 3 + 2 * HURRIED);
+    for (unsigned i = 1; i <= HURRIED; i++)
+        EQUAL(ReaderFind(&r, ASSAY_VOLUME_LEFT, i)->n, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, i)->n + 1);
     ReaderEnd(&r);
 }
 

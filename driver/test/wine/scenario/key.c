@@ -3,6 +3,8 @@
 
 #define RUN L"\\REGISTRY\\MACHINE\\SOFTWARE\\Run"
 #define BIT(kind) (1ull << (kind))
+#define KEYS (BIT(ASSAY_KEY_SET) | BIT(ASSAY_KEY_VALUE_DELETED) | BIT(ASSAY_KEY_DELETED) | BIT(ASSAY_KEY_CREATED) | BIT(ASSAY_KEY_RENAMED))
+#define FILES (BIT(ASSAY_FILE_CREATED) | BIT(ASSAY_FILE_WRITTEN) | BIT(ASSAY_FILE_RENAMED) | BIT(ASSAY_FILE_DELETED) | BIT(ASSAY_FILE_MAPPED))
 
 static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint64_t a0, int32_t status) {
     struct double_command *c = Command(op, key, name);
@@ -16,6 +18,7 @@ static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint
 
 void Keys(void) {
     const struct assay_header *h;
+    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
@@ -23,14 +26,22 @@ void Keys(void) {
     Key(OP_KEY_SET, RUN, L"Denied", 4, (int32_t)0xC0000022); /* did not happen */
     Key(OP_KEY_DELETE_VALUE, RUN, L"Good", 0, 0);
     Key(OP_KEY_CREATE, RUN L"\\New", NULL, 1, 0); /* not asked for */
+    c = Command(OP_KEY_SET, RUN, NULL); /* the default value, with more than a record takes */
+    c->bytes = 3000;
+    CHECK(Play(c));
     EQUAL(FiltersPut(1, ~0ull, 1, 0, NULL), 0);
     Key(OP_KEY_CREATE, RUN L"\\Asked", NULL, 1, 0);
     Key(OP_KEY_CREATE, RUN L"\\Old", NULL, 2, 0); /* was there */
     Key(OP_KEY_RENAME, RUN, L"Walk", 0, 0);
     Key(OP_KEY_DELETE, RUN, NULL, 0, 0);
-    EQUAL(ReaderRead(&r, 6), 6);
+    EQUAL(ReaderRead(&r, 7), 7);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 2);
+    h = ReaderFind(&r, ASSAY_KEY_SET, 1);
+    EQUAL(BODY(assay_key, h)->name.flags | BODY(assay_key, h)->name.size, 0); /* empty, and known to be */
+    EQUAL(BODY(assay_key, h)->data.size, ASSAY_MOST_DATA);
+    EQUAL(BODY(assay_key, h)->data.whole, 3000);
+    EQUAL(h->flags, ASSAY_RECORD_TRUNCATED);
     h = ReaderFind(&r, ASSAY_KEY_SET, 0);
-    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
     EQUAL(BODY(assay_key, h)->type, 4);
     EQUAL(BODY(assay_key, h)->data.size, 4);
     CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));
@@ -45,9 +56,38 @@ void Keys(void) {
     ReaderEnd(&r);
 }
 
+/* What one program does to files is left out, and its start and exit; what another does is not. */
+static void ByImage(void) {
+    struct rule rules[] = {{ASSAY_FILE, ASSAY_MATCH_IMAGE, FILES, L"\\device\\harddiskvolume1\\backup\\"},
+                           {ASSAY_PROCESS, ASSAY_MATCH_IMAGE, BIT(ASSAY_PROCESS_CREATED) | BIT(ASSAY_PROCESS_EXITED), L"\\device\\harddiskvolume1\\backup\\"}};
+    struct assay_description d;
+    struct double_command *c;
+
+    EQUAL(FiltersPut(200, ~0ull, 1, 2, rules), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        c = Command(OP_PROCESS_START, i == 0 ? L"\\Device\\HarddiskVolume1\\Backup\\b.exe" : L"\\Device\\HarddiskVolume1\\c.exe", L"x");
+        c->a[0] = 5000 + 4 * i;
+        CHECK(Play(c));
+        c = Command(OP_FILE_OPEN, L"\\Device\\HarddiskVolume1\\a.txt", NULL);
+        c->pid = 5000 + 4 * i;
+        c->a[0] = 1 + i;
+        c->a[2] = 2;
+        c->a[3] = 2;
+        CHECK(Play(c));
+        c = Command(OP_PROCESS_EXIT, NULL, NULL);
+        c->a[0] = 5000 + 4 * i;
+        CHECK(Play(c));
+    }
+    CHECK(Describe(&d));
+    EQUAL(d.ring[ASSAY_PROCESS].posted, 2); /* a start and its exit */
+    EQUAL(d.ring[ASSAY_PROCESS].filtered, 2);
+    EQUAL(d.ring[ASSAY_FILE].posted, 1);
+    EQUAL(d.ring[ASSAY_FILE].filtered, 1);
+}
+
 /* Filters swapped under load: what is excluded is counted, nothing else is lost, a bad set changes nothing. */
 void Filters(void) {
-    struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, ~0ull, L"\\registry\\machine\\software\\quiet"};
+    struct rule rule = {ASSAY_REGISTRY, ASSAY_MATCH_PATH, KEYS, L"\\registry\\machine\\software\\quiet"};
     struct rule bad = {ASSAY_CLASSES, ASSAY_MATCH_PATH, ~0ull, L"x"};
     struct assay_description d;
     struct double_command *c;
@@ -76,13 +116,14 @@ void Filters(void) {
     EQUAL(d.ring[ASSAY_REGISTRY].lost, 0);
     CHECK(d.filters_generation >= 1 && d.filters_generation <= 20);
     EQUAL(d.filters_refused, ReaderCount(&r, ASSAY_TAMPER));
+    ByImage();
     ReaderEnd(&r);
 }
 
 /* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
 void Tampering(void) {
-    struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, ~0ull, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
-                         {ASSAY_FILE, ASSAY_MATCH_OWN, ~0ull, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
+    struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, KEYS, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
+                         {ASSAY_FILE, ASSAY_MATCH_OWN, FILES, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
     struct double_command *c;
     struct reader r;
 

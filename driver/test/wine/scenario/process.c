@@ -38,6 +38,8 @@ void Order(void) {
         EQUAL(p->creator_pid, 1000);
         EQUAL(p->session, 1);
         EQUAL(p->user.size, 28);
+        EQUAL(p->integrity, 0x3000);
+        EQUAL(p->elevation, 2);
         CHECK(TextIs(h, p->image, CMD));
         CHECK(TextIs(h, p->command_line, command));
     }

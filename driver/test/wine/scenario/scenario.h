@@ -32,6 +32,7 @@ struct setting { /* what the double is told before the driver starts */
 };
 void ServiceForget(void);                           /* stop, delete, and wait until it is gone */
 DWORD ServiceStart(const struct setting *setting);  /* install and start; 0 or the error */
+void ServiceEnded(void);                            /* waits until the process of a stopped driver is gone */
 void ServiceHolder(void);                           /* once the double is open */
 DWORD ServiceStop(void);                            /* 0 or the error */
 DWORD ServiceStarts(void);                          /* the boot guard's count */

@@ -25,6 +25,7 @@ void FailCommit(void);
 void NoSecurity(void);
 void NoThread(void);
 void Guard(void);
+void Boots(void);
 void FailEach(void);
 
 /* verify-*: the same, single-threaded, with the rules of IRQL, paging and pool enforced. */
@@ -54,6 +55,7 @@ const struct scenario scenarios[] = {
     {"no-security", NoSecurity, {0}, true},
     {"no-thread", NoThread, {0}, true},
     {"guard", Guard, {0}, true},
+    {"boots", Boots, {0}, true},
     {"fail-each", FailEach, {0}, true},
     {"verify-exits", Exits, {.verify = 1}, false},
     {"verify-objects", Objects, {.verify = 1}, false},

@@ -27,7 +27,11 @@ void ServiceForget(void) {
         CloseServiceHandle(service);
     }
     CloseServiceHandle(manager);
-    /* The process of a stopped driver lives on for a moment; the next one must not be taken for it. */
+    ServiceEnded();
+}
+
+/* The process of a stopped driver lives on for a moment; the next one must not be taken for it. */
+void ServiceEnded(void) {
     if (holder != NULL) {
         WaitForSingleObject(holder, 10000);
         CloseHandle(holder);

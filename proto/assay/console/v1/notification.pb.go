@@ -130,7 +130,7 @@ type NotificationTarget struct {
 	Enabled   bool                   `protobuf:"varint,13,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	CreatedBy string                 `protobuf:"bytes,14,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// changed_*: who last turned it on or off, when and why.
+	// changed_*: who last changed it or turned it on or off, when and why.
 	ChangedBy     string                 `protobuf:"bytes,16,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
 	ChangedAt     *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	ChangedReason string                 `protobuf:"bytes,18,opt,name=changed_reason,json=changedReason,proto3" json:"changed_reason,omitempty"`
@@ -461,6 +461,123 @@ func (x *CreateNotificationTargetResponse) GetSigningSecret() string {
 	return ""
 }
 
+type ChangeNotificationTargetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// target is found by its id; fields 2 and 4 to 12 are what it becomes. An empty
+	// address of a webhook keeps its URL.
+	Target *NotificationTarget `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// password and authorization stay where they are unset. Where the target goes to
+	// another host or trusts another CA they must be set, to empty for none: a secret
+	// is sent to nobody that it was not given for.
+	Password      *string `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	Authorization *string `protobuf:"bytes,3,opt,name=authorization,proto3,oneof" json:"authorization,omitempty"`
+	Reason        string  `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeNotificationTargetRequest) Reset() {
+	*x = ChangeNotificationTargetRequest{}
+	mi := &file_assay_console_v1_notification_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeNotificationTargetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeNotificationTargetRequest) ProtoMessage() {}
+
+func (x *ChangeNotificationTargetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_notification_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeNotificationTargetRequest.ProtoReflect.Descriptor instead.
+func (*ChangeNotificationTargetRequest) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChangeNotificationTargetRequest) GetTarget() *NotificationTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *ChangeNotificationTargetRequest) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *ChangeNotificationTargetRequest) GetAuthorization() string {
+	if x != nil && x.Authorization != nil {
+		return *x.Authorization
+	}
+	return ""
+}
+
+func (x *ChangeNotificationTargetRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ChangeNotificationTargetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        *NotificationTarget    `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeNotificationTargetResponse) Reset() {
+	*x = ChangeNotificationTargetResponse{}
+	mi := &file_assay_console_v1_notification_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeNotificationTargetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeNotificationTargetResponse) ProtoMessage() {}
+
+func (x *ChangeNotificationTargetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_console_v1_notification_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeNotificationTargetResponse.ProtoReflect.Descriptor instead.
+func (*ChangeNotificationTargetResponse) Descriptor() ([]byte, []int) {
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChangeNotificationTargetResponse) GetTarget() *NotificationTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
 type SetNotificationTargetEnabledRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -472,7 +589,7 @@ type SetNotificationTargetEnabledRequest struct {
 
 func (x *SetNotificationTargetEnabledRequest) Reset() {
 	*x = SetNotificationTargetEnabledRequest{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[5]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +601,7 @@ func (x *SetNotificationTargetEnabledRequest) String() string {
 func (*SetNotificationTargetEnabledRequest) ProtoMessage() {}
 
 func (x *SetNotificationTargetEnabledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[5]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +614,7 @@ func (x *SetNotificationTargetEnabledRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use SetNotificationTargetEnabledRequest.ProtoReflect.Descriptor instead.
 func (*SetNotificationTargetEnabledRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{5}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SetNotificationTargetEnabledRequest) GetId() string {
@@ -530,7 +647,7 @@ type SetNotificationTargetEnabledResponse struct {
 
 func (x *SetNotificationTargetEnabledResponse) Reset() {
 	*x = SetNotificationTargetEnabledResponse{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[6]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +659,7 @@ func (x *SetNotificationTargetEnabledResponse) String() string {
 func (*SetNotificationTargetEnabledResponse) ProtoMessage() {}
 
 func (x *SetNotificationTargetEnabledResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[6]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +672,7 @@ func (x *SetNotificationTargetEnabledResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use SetNotificationTargetEnabledResponse.ProtoReflect.Descriptor instead.
 func (*SetNotificationTargetEnabledResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{6}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SetNotificationTargetEnabledResponse) GetTarget() *NotificationTarget {
@@ -574,7 +691,7 @@ type TestNotificationTargetRequest struct {
 
 func (x *TestNotificationTargetRequest) Reset() {
 	*x = TestNotificationTargetRequest{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[7]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +703,7 @@ func (x *TestNotificationTargetRequest) String() string {
 func (*TestNotificationTargetRequest) ProtoMessage() {}
 
 func (x *TestNotificationTargetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[7]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +716,7 @@ func (x *TestNotificationTargetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationTargetRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationTargetRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{7}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TestNotificationTargetRequest) GetId() string {
@@ -618,7 +735,7 @@ type TestNotificationTargetResponse struct {
 
 func (x *TestNotificationTargetResponse) Reset() {
 	*x = TestNotificationTargetResponse{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[8]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +747,7 @@ func (x *TestNotificationTargetResponse) String() string {
 func (*TestNotificationTargetResponse) ProtoMessage() {}
 
 func (x *TestNotificationTargetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[8]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +760,7 @@ func (x *TestNotificationTargetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationTargetResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationTargetResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{8}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TestNotificationTargetResponse) GetDelivery() *Delivery {
@@ -666,7 +783,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[9]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +795,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[9]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +808,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{9}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListDeliveriesRequest) GetTarget() string {
@@ -734,7 +851,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[10]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +863,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[10]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +876,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{10}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -809,7 +926,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[11]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +938,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[11]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +951,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{11}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Delivery) GetId() string {
@@ -941,7 +1058,7 @@ type DeliveryAttempt struct {
 
 func (x *DeliveryAttempt) Reset() {
 	*x = DeliveryAttempt{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[12]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1070,7 @@ func (x *DeliveryAttempt) String() string {
 func (*DeliveryAttempt) ProtoMessage() {}
 
 func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[12]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1083,7 @@ func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryAttempt.ProtoReflect.Descriptor instead.
 func (*DeliveryAttempt) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{12}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeliveryAttempt) GetAt() *timestamppb.Timestamp {
@@ -1006,7 +1123,7 @@ type RetryDeliveryRequest struct {
 
 func (x *RetryDeliveryRequest) Reset() {
 	*x = RetryDeliveryRequest{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[13]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1135,7 @@ func (x *RetryDeliveryRequest) String() string {
 func (*RetryDeliveryRequest) ProtoMessage() {}
 
 func (x *RetryDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[13]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1148,7 @@ func (x *RetryDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{13}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryDeliveryRequest) GetId() string {
@@ -1050,7 +1167,7 @@ type RetryDeliveryResponse struct {
 
 func (x *RetryDeliveryResponse) Reset() {
 	*x = RetryDeliveryResponse{}
-	mi := &file_assay_console_v1_notification_proto_msgTypes[14]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1179,7 @@ func (x *RetryDeliveryResponse) String() string {
 func (*RetryDeliveryResponse) ProtoMessage() {}
 
 func (x *RetryDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_console_v1_notification_proto_msgTypes[14]
+	mi := &file_assay_console_v1_notification_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1192,7 @@ func (x *RetryDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{14}
+	return file_assay_console_v1_notification_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetryDeliveryResponse) GetDelivery() *Delivery {
@@ -1130,7 +1247,16 @@ const file_assay_console_v1_notification_proto_rawDesc = "" +
 	"\rauthorization\x18\x03 \x01(\tR\rauthorization\"\x87\x01\n" +
 	" CreateNotificationTargetResponse\x12<\n" +
 	"\x06target\x18\x01 \x01(\v2$.assay.console.v1.NotificationTargetR\x06target\x12%\n" +
-	"\x0esigning_secret\x18\x02 \x01(\tR\rsigningSecret\"g\n" +
+	"\x0esigning_secret\x18\x02 \x01(\tR\rsigningSecret\"\xe2\x01\n" +
+	"\x1fChangeNotificationTargetRequest\x12<\n" +
+	"\x06target\x18\x01 \x01(\v2$.assay.console.v1.NotificationTargetR\x06target\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tH\x00R\bpassword\x88\x01\x01\x12)\n" +
+	"\rauthorization\x18\x03 \x01(\tH\x01R\rauthorization\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reasonB\v\n" +
+	"\t_passwordB\x10\n" +
+	"\x0e_authorization\"`\n" +
+	" ChangeNotificationTargetResponse\x12<\n" +
+	"\x06target\x18\x01 \x01(\v2$.assay.console.v1.NotificationTargetR\x06target\"g\n" +
 	"#SetNotificationTargetEnabledRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x16\n" +
@@ -1179,10 +1305,11 @@ const file_assay_console_v1_notification_proto_rawDesc = "" +
 	"\x14RetryDeliveryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"O\n" +
 	"\x15RetryDeliveryResponse\x126\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x1a.assay.console.v1.DeliveryR\bdelivery2\xed\x05\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x1a.assay.console.v1.DeliveryR\bdelivery2\xf1\x06\n" +
 	"\x13NotificationService\x12~\n" +
 	"\x17ListNotificationTargets\x120.assay.console.v1.ListNotificationTargetsRequest\x1a1.assay.console.v1.ListNotificationTargetsResponse\x12\x81\x01\n" +
-	"\x18CreateNotificationTarget\x121.assay.console.v1.CreateNotificationTargetRequest\x1a2.assay.console.v1.CreateNotificationTargetResponse\x12\x8d\x01\n" +
+	"\x18CreateNotificationTarget\x121.assay.console.v1.CreateNotificationTargetRequest\x1a2.assay.console.v1.CreateNotificationTargetResponse\x12\x81\x01\n" +
+	"\x18ChangeNotificationTarget\x121.assay.console.v1.ChangeNotificationTargetRequest\x1a2.assay.console.v1.ChangeNotificationTargetResponse\x12\x8d\x01\n" +
 	"\x1cSetNotificationTargetEnabled\x125.assay.console.v1.SetNotificationTargetEnabledRequest\x1a6.assay.console.v1.SetNotificationTargetEnabledResponse\x12{\n" +
 	"\x16TestNotificationTarget\x12/.assay.console.v1.TestNotificationTargetRequest\x1a0.assay.console.v1.TestNotificationTargetResponse\x12c\n" +
 	"\x0eListDeliveries\x12'.assay.console.v1.ListDeliveriesRequest\x1a(.assay.console.v1.ListDeliveriesResponse\x12`\n" +
@@ -1200,61 +1327,67 @@ func file_assay_console_v1_notification_proto_rawDescGZIP() []byte {
 	return file_assay_console_v1_notification_proto_rawDescData
 }
 
-var file_assay_console_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_assay_console_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_assay_console_v1_notification_proto_goTypes = []any{
 	(*ListNotificationTargetsRequest)(nil),       // 0: assay.console.v1.ListNotificationTargetsRequest
 	(*ListNotificationTargetsResponse)(nil),      // 1: assay.console.v1.ListNotificationTargetsResponse
 	(*NotificationTarget)(nil),                   // 2: assay.console.v1.NotificationTarget
 	(*CreateNotificationTargetRequest)(nil),      // 3: assay.console.v1.CreateNotificationTargetRequest
 	(*CreateNotificationTargetResponse)(nil),     // 4: assay.console.v1.CreateNotificationTargetResponse
-	(*SetNotificationTargetEnabledRequest)(nil),  // 5: assay.console.v1.SetNotificationTargetEnabledRequest
-	(*SetNotificationTargetEnabledResponse)(nil), // 6: assay.console.v1.SetNotificationTargetEnabledResponse
-	(*TestNotificationTargetRequest)(nil),        // 7: assay.console.v1.TestNotificationTargetRequest
-	(*TestNotificationTargetResponse)(nil),       // 8: assay.console.v1.TestNotificationTargetResponse
-	(*ListDeliveriesRequest)(nil),                // 9: assay.console.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),               // 10: assay.console.v1.ListDeliveriesResponse
-	(*Delivery)(nil),                             // 11: assay.console.v1.Delivery
-	(*DeliveryAttempt)(nil),                      // 12: assay.console.v1.DeliveryAttempt
-	(*RetryDeliveryRequest)(nil),                 // 13: assay.console.v1.RetryDeliveryRequest
-	(*RetryDeliveryResponse)(nil),                // 14: assay.console.v1.RetryDeliveryResponse
-	(*timestamppb.Timestamp)(nil),                // 15: google.protobuf.Timestamp
-	(*Page)(nil),                                 // 16: assay.console.v1.Page
+	(*ChangeNotificationTargetRequest)(nil),      // 5: assay.console.v1.ChangeNotificationTargetRequest
+	(*ChangeNotificationTargetResponse)(nil),     // 6: assay.console.v1.ChangeNotificationTargetResponse
+	(*SetNotificationTargetEnabledRequest)(nil),  // 7: assay.console.v1.SetNotificationTargetEnabledRequest
+	(*SetNotificationTargetEnabledResponse)(nil), // 8: assay.console.v1.SetNotificationTargetEnabledResponse
+	(*TestNotificationTargetRequest)(nil),        // 9: assay.console.v1.TestNotificationTargetRequest
+	(*TestNotificationTargetResponse)(nil),       // 10: assay.console.v1.TestNotificationTargetResponse
+	(*ListDeliveriesRequest)(nil),                // 11: assay.console.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),               // 12: assay.console.v1.ListDeliveriesResponse
+	(*Delivery)(nil),                             // 13: assay.console.v1.Delivery
+	(*DeliveryAttempt)(nil),                      // 14: assay.console.v1.DeliveryAttempt
+	(*RetryDeliveryRequest)(nil),                 // 15: assay.console.v1.RetryDeliveryRequest
+	(*RetryDeliveryResponse)(nil),                // 16: assay.console.v1.RetryDeliveryResponse
+	(*timestamppb.Timestamp)(nil),                // 17: google.protobuf.Timestamp
+	(*Page)(nil),                                 // 18: assay.console.v1.Page
 }
 var file_assay_console_v1_notification_proto_depIdxs = []int32{
 	2,  // 0: assay.console.v1.ListNotificationTargetsResponse.targets:type_name -> assay.console.v1.NotificationTarget
-	15, // 1: assay.console.v1.NotificationTarget.created_at:type_name -> google.protobuf.Timestamp
-	15, // 2: assay.console.v1.NotificationTarget.changed_at:type_name -> google.protobuf.Timestamp
-	15, // 3: assay.console.v1.NotificationTarget.last_delivered_at:type_name -> google.protobuf.Timestamp
+	17, // 1: assay.console.v1.NotificationTarget.created_at:type_name -> google.protobuf.Timestamp
+	17, // 2: assay.console.v1.NotificationTarget.changed_at:type_name -> google.protobuf.Timestamp
+	17, // 3: assay.console.v1.NotificationTarget.last_delivered_at:type_name -> google.protobuf.Timestamp
 	2,  // 4: assay.console.v1.CreateNotificationTargetRequest.target:type_name -> assay.console.v1.NotificationTarget
 	2,  // 5: assay.console.v1.CreateNotificationTargetResponse.target:type_name -> assay.console.v1.NotificationTarget
-	2,  // 6: assay.console.v1.SetNotificationTargetEnabledResponse.target:type_name -> assay.console.v1.NotificationTarget
-	11, // 7: assay.console.v1.TestNotificationTargetResponse.delivery:type_name -> assay.console.v1.Delivery
-	16, // 8: assay.console.v1.ListDeliveriesRequest.page:type_name -> assay.console.v1.Page
-	11, // 9: assay.console.v1.ListDeliveriesResponse.deliveries:type_name -> assay.console.v1.Delivery
-	15, // 10: assay.console.v1.Delivery.occurred_at:type_name -> google.protobuf.Timestamp
-	15, // 11: assay.console.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	15, // 12: assay.console.v1.Delivery.finished_at:type_name -> google.protobuf.Timestamp
-	12, // 13: assay.console.v1.Delivery.attempts:type_name -> assay.console.v1.DeliveryAttempt
-	15, // 14: assay.console.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	15, // 15: assay.console.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
-	11, // 16: assay.console.v1.RetryDeliveryResponse.delivery:type_name -> assay.console.v1.Delivery
-	0,  // 17: assay.console.v1.NotificationService.ListNotificationTargets:input_type -> assay.console.v1.ListNotificationTargetsRequest
-	3,  // 18: assay.console.v1.NotificationService.CreateNotificationTarget:input_type -> assay.console.v1.CreateNotificationTargetRequest
-	5,  // 19: assay.console.v1.NotificationService.SetNotificationTargetEnabled:input_type -> assay.console.v1.SetNotificationTargetEnabledRequest
-	7,  // 20: assay.console.v1.NotificationService.TestNotificationTarget:input_type -> assay.console.v1.TestNotificationTargetRequest
-	9,  // 21: assay.console.v1.NotificationService.ListDeliveries:input_type -> assay.console.v1.ListDeliveriesRequest
-	13, // 22: assay.console.v1.NotificationService.RetryDelivery:input_type -> assay.console.v1.RetryDeliveryRequest
-	1,  // 23: assay.console.v1.NotificationService.ListNotificationTargets:output_type -> assay.console.v1.ListNotificationTargetsResponse
-	4,  // 24: assay.console.v1.NotificationService.CreateNotificationTarget:output_type -> assay.console.v1.CreateNotificationTargetResponse
-	6,  // 25: assay.console.v1.NotificationService.SetNotificationTargetEnabled:output_type -> assay.console.v1.SetNotificationTargetEnabledResponse
-	8,  // 26: assay.console.v1.NotificationService.TestNotificationTarget:output_type -> assay.console.v1.TestNotificationTargetResponse
-	10, // 27: assay.console.v1.NotificationService.ListDeliveries:output_type -> assay.console.v1.ListDeliveriesResponse
-	14, // 28: assay.console.v1.NotificationService.RetryDelivery:output_type -> assay.console.v1.RetryDeliveryResponse
-	23, // [23:29] is the sub-list for method output_type
-	17, // [17:23] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	2,  // 6: assay.console.v1.ChangeNotificationTargetRequest.target:type_name -> assay.console.v1.NotificationTarget
+	2,  // 7: assay.console.v1.ChangeNotificationTargetResponse.target:type_name -> assay.console.v1.NotificationTarget
+	2,  // 8: assay.console.v1.SetNotificationTargetEnabledResponse.target:type_name -> assay.console.v1.NotificationTarget
+	13, // 9: assay.console.v1.TestNotificationTargetResponse.delivery:type_name -> assay.console.v1.Delivery
+	18, // 10: assay.console.v1.ListDeliveriesRequest.page:type_name -> assay.console.v1.Page
+	13, // 11: assay.console.v1.ListDeliveriesResponse.deliveries:type_name -> assay.console.v1.Delivery
+	17, // 12: assay.console.v1.Delivery.occurred_at:type_name -> google.protobuf.Timestamp
+	17, // 13: assay.console.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	17, // 14: assay.console.v1.Delivery.finished_at:type_name -> google.protobuf.Timestamp
+	14, // 15: assay.console.v1.Delivery.attempts:type_name -> assay.console.v1.DeliveryAttempt
+	17, // 16: assay.console.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	17, // 17: assay.console.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
+	13, // 18: assay.console.v1.RetryDeliveryResponse.delivery:type_name -> assay.console.v1.Delivery
+	0,  // 19: assay.console.v1.NotificationService.ListNotificationTargets:input_type -> assay.console.v1.ListNotificationTargetsRequest
+	3,  // 20: assay.console.v1.NotificationService.CreateNotificationTarget:input_type -> assay.console.v1.CreateNotificationTargetRequest
+	5,  // 21: assay.console.v1.NotificationService.ChangeNotificationTarget:input_type -> assay.console.v1.ChangeNotificationTargetRequest
+	7,  // 22: assay.console.v1.NotificationService.SetNotificationTargetEnabled:input_type -> assay.console.v1.SetNotificationTargetEnabledRequest
+	9,  // 23: assay.console.v1.NotificationService.TestNotificationTarget:input_type -> assay.console.v1.TestNotificationTargetRequest
+	11, // 24: assay.console.v1.NotificationService.ListDeliveries:input_type -> assay.console.v1.ListDeliveriesRequest
+	15, // 25: assay.console.v1.NotificationService.RetryDelivery:input_type -> assay.console.v1.RetryDeliveryRequest
+	1,  // 26: assay.console.v1.NotificationService.ListNotificationTargets:output_type -> assay.console.v1.ListNotificationTargetsResponse
+	4,  // 27: assay.console.v1.NotificationService.CreateNotificationTarget:output_type -> assay.console.v1.CreateNotificationTargetResponse
+	6,  // 28: assay.console.v1.NotificationService.ChangeNotificationTarget:output_type -> assay.console.v1.ChangeNotificationTargetResponse
+	8,  // 29: assay.console.v1.NotificationService.SetNotificationTargetEnabled:output_type -> assay.console.v1.SetNotificationTargetEnabledResponse
+	10, // 30: assay.console.v1.NotificationService.TestNotificationTarget:output_type -> assay.console.v1.TestNotificationTargetResponse
+	12, // 31: assay.console.v1.NotificationService.ListDeliveries:output_type -> assay.console.v1.ListDeliveriesResponse
+	16, // 32: assay.console.v1.NotificationService.RetryDelivery:output_type -> assay.console.v1.RetryDeliveryResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_assay_console_v1_notification_proto_init() }
@@ -1263,13 +1396,14 @@ func file_assay_console_v1_notification_proto_init() {
 		return
 	}
 	file_assay_console_v1_common_proto_init()
+	file_assay_console_v1_notification_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_console_v1_notification_proto_rawDesc), len(file_assay_console_v1_notification_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

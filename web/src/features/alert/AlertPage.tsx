@@ -117,7 +117,7 @@ function Content({ of, alert }: { readonly of: GetAlertResponse; readonly alert:
       {alert.pack === "checks" ? (
         <Finding of={alert} />
       ) : (
-        <div className={css.columns}>
+        <div className={`${css.columns} ${css.evidence}`}>
           <Matched of={alert.latest} />
           {event === undefined ? null : <NewestEvent event={event} matched={alert.latest?.matched ?? []} />}
         </div>

@@ -23,6 +23,7 @@ import { changedDeliveries, targetsQuery } from "./queries";
 
 const route = getRouteApi("/app/settings/notifications");
 const CreateTarget = lazy(() => import("./CreateTarget").then((module) => ({ default: module.CreateTarget })));
+const ChangeTarget = lazy(() => import("./ChangeTarget").then((module) => ({ default: module.ChangeTarget })));
 
 const states = ["pending", "delivered", "failed", "cancelled"] as const;
 
@@ -30,6 +31,7 @@ interface Deeds {
   readonly test: (of: NotificationTarget) => void;
   readonly testing: string | undefined;
   readonly toggle: (of: NotificationTarget) => void;
+  readonly change: (of: NotificationTarget) => void;
 }
 
 function count(of: NotificationTarget, state: (typeof states)[number], n: bigint) {
@@ -90,6 +92,9 @@ function columnsFor(deeds: Deeds | undefined): readonly Column<NotificationTarge
         <span className="row" style={{ gap: 4 }}>
           <Button size="compact-xs" variant="default" loading={deeds.testing === of.id} onClick={() => deeds.test(of)}>
             Test<span className="sr"> {visibleText(of.name)}</span>
+          </Button>
+          <Button size="compact-xs" variant="default" onClick={() => deeds.change(of)}>
+            Change<span className="sr"> {visibleText(of.name)}</span>
           </Button>
           <Button size="compact-xs" variant="default" onClick={() => deeds.toggle(of)}>
             {of.enabled ? "Disable" : "Enable"}
@@ -162,6 +167,7 @@ function Targets({ targets, error, again, onCreate }: TargetsProps) {
   const admin = useIsAdmin();
   const client = useQueryClient();
   const [toggling, setToggling] = useState<NotificationTarget>();
+  const [changing, setChanging] = useState<NotificationTarget>();
   const test = useMutation({
     mutationFn: (id: string) => notificationApi.testNotificationTarget({ id }),
     onSettled: () => {
@@ -169,7 +175,7 @@ function Targets({ targets, error, again, onCreate }: TargetsProps) {
     },
   });
   const { mutate, isPending, variables } = test;
-  const columns = useMemo(() => columnsFor(admin ? { test: (of) => mutate(of.id), testing: isPending ? variables : undefined, toggle: setToggling } : undefined), [admin, mutate, isPending, variables]);
+  const columns = useMemo(() => columnsFor(admin ? { test: (of) => mutate(of.id), testing: isPending ? variables : undefined, toggle: setToggling, change: setChanging } : undefined), [admin, mutate, isPending, variables]);
   const list = useMemo(() => listOf(targets ?? []), [targets]);
   return (
     <Section title="Targets" aside={targets === undefined ? undefined : <>{targets.length} in all</>} flush={targets !== undefined && targets.length > 0}>
@@ -201,6 +207,7 @@ function Targets({ targets, error, again, onCreate }: TargetsProps) {
           }
         />
       )}
+      <Suspense fallback={null}>{changing === undefined ? null : <ChangeTarget target={changing} onDone={() => setChanging(undefined)} />}</Suspense>
       {toggling === undefined ? null : (
         <ReasonDialog
           title={toggling.enabled ? "Disable this target" : "Enable this target"}

@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useEffect, useMemo } from "react";
 import type { Backfill } from "../../gen/assay/console/v1/rule_pb";
 import { ruleApi } from "../../lib/api";
@@ -22,7 +23,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
     {
       id: "progress",
       header: "Progress",
-      width: "minmax(10rem, 1fr)",
+      width: "minmax(8rem, 1fr)",
       value: (one) => `${Math.floor(progress(one) * 100)} %`,
       cell: (one) => {
         const share = Math.floor(progress(one) * 100);
@@ -31,7 +32,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
             <span className={css.bar} style={{ flex: 1 }} role="progressbar" aria-label="Positions read" aria-valuenow={share} aria-valuemin={0} aria-valuemax={100}>
               <span style={{ display: "block", height: "100%", width: `${share}%`, background: "var(--manual-fill)" }} />
             </span>
-            <span className="num">{share} %</span>
+            <span className="num" style={{ whiteSpace: "nowrap" }}>{share} %</span>
           </span>
         );
       },
@@ -39,7 +40,7 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
     {
       id: "rules",
       header: "Rules",
-      width: "minmax(12rem, 1.5fr)",
+      width: "minmax(10rem, 1.5fr)",
       value: (one) => (one.rules.length === 0 ? `all enabled of ${one.pack}` : one.rules.join(", ")),
       cell: (one) =>
         one.rules.length === 0 ? (
@@ -47,17 +48,21 @@ function columnsFor(onCancel: ((backfill: Backfill) => void) | undefined): reado
             all enabled of <Raw text={one.pack} />
           </>
         ) : (
-          <Raw text={one.rules.join(", ")} line />
+          one.rules.map((id) => (
+            <Link key={id} to="/rules/$pack/$id" params={{ pack: one.pack, id }} className={css.named}>
+              <Raw text={id} line />
+            </Link>
+          ))
         ),
     },
-    { id: "since", header: "Received since", width: "minmax(10rem, max-content)", value: (one) => dateOf(one.since)?.toISOString(), cell: (one) => <Time at={one.since} seconds={false} /> },
+    { id: "since", header: "Received since", width: "minmax(8.5rem, max-content)", value: (one) => dateOf(one.since)?.toISOString(), cell: (one) => <Time at={one.since} seconds={false} /> },
     { id: "detections", header: "Detections", width: "minmax(6.2rem, max-content)", end: true, value: (one) => one.detections },
     { id: "started", header: "Started", width: "minmax(7rem, max-content)", value: (one) => dateOf(one.startedAt)?.toISOString(), cell: (one) => <Time at={one.startedAt} ago /> },
     { id: "by", header: "By", width: "minmax(5rem, max-content)", value: (one) => one.by, cell: (one) => <Raw text={one.by} /> },
     {
       id: "reason",
       header: "Reason",
-      width: "minmax(10rem, 1fr)",
+      width: "minmax(8rem, 1fr)",
       value: (one) => (one.error === "" ? one.reason : `${one.reason}; failed: ${one.error}`),
       cell: (one) => (
         <>

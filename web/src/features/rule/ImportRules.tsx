@@ -14,6 +14,7 @@ import css from "../suppression/suppression.module.css";
 import { ArchiveFault, archiveOf, type Chosen } from "./archive";
 import { changedRules } from "./queries";
 import { problemColumns } from "./Refused";
+import ruleCss from "./rule.module.css";
 
 const enables = [
   ["none", "None of them"],
@@ -144,7 +145,7 @@ function FileChoice({ label, description, folder = false, onChoose }: FileChoice
   const id = useId();
   return (
     <div style={{ minWidth: 0, fontSize: 13 }}>
-      <label htmlFor={id} style={{ fontWeight: 500 }}>
+      <label htmlFor={id} style={{ fontWeight: 600 }}>
         {label}
       </label>
       <div className="dim" id={`${id}-about`}>
@@ -156,7 +157,7 @@ function FileChoice({ label, description, folder = false, onChoose }: FileChoice
         multiple
         aria-describedby={`${id}-about`}
         accept={folder ? undefined : ".yml,.yaml,.tgz,.gz"}
-        style={{ maxWidth: "100%", marginTop: 4 }}
+        className={ruleCss.file}
         // Not an attribute that React's types know.
         ref={(input) => {
           if (folder) input?.setAttribute("webkitdirectory", "");
@@ -170,6 +171,7 @@ function FileChoice({ label, description, folder = false, onChoose }: FileChoice
 function Outcome({ of, done }: { readonly of: ImportRulesResponse; readonly done: boolean }) {
   const refused = of.pack?.problems ?? 0;
   const number = (n: number): string => n.toLocaleString("en");
+  const count = (n: number, one: string): string => `${number(n)} ${one}${n === 1 ? "" : "s"}`;
   return (
     <>
       {of.alreadyInForce ? (
@@ -182,7 +184,7 @@ function Outcome({ of, done }: { readonly of: ImportRulesResponse; readonly done
       <Facts
         of={[
           ["Pack", <span key="pack"><Raw text={of.pack?.name ?? ""} /> <Raw text={of.pack?.version ?? ""} /></span>],
-          ["Read", `${number(of.files)} ${of.files === 1 ? "file" : "files"}: ${number(of.pack?.rules ?? 0)} rules, ${number(of.pack?.correlations ?? 0)} correlations, ${number(of.pack?.filters ?? 0)} filters`],
+          ["Read", `${count(of.files, "file")}: ${count(of.pack?.rules ?? 0, "rule")}, ${count(of.pack?.correlations ?? 0, "correlation")}, ${count(of.pack?.filters ?? 0, "filter")}`],
           ["Against before", `${number(of.added)} added, ${number(of.changed)} changed, ${number(of.unchanged)} unchanged, ${number(of.removed)} removed`],
           [done ? "Enabled" : "Would be enabled", `${number(of.turnedOn)} of the new ones`],
           ["Refused", refused === 0 ? "none" : <Tag key="refused" warn>{number(refused)} refused</Tag>],

@@ -47,7 +47,7 @@ function columnsFor(days: number): readonly Column<Rule>[] {
           </Link>
         ),
     },
-    { id: "suppressed", header: "Suppressed", width: "minmax(6rem, max-content)", end: true, value: (rule) => rule.suppressed },
+    { id: "suppressed", header: "Suppressed", width: "minmax(6rem, max-content)", end: true, value: (rule) => rule.suppressed, cell: (rule) => <span className={rule.suppressed === 0n ? "dim num" : "num"}>{rule.suppressed.toLocaleString("en")}</span> },
     {
       id: "open",
       header: "Open alerts",

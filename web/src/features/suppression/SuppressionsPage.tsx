@@ -39,7 +39,7 @@ function columnsFor(onEnd: ((one: Suppression) => void) | undefined): readonly C
         </span>
       ),
     },
-    { id: "scope", header: "What it covers", width: "minmax(18rem, 2fr)", value: wordsOf, cell: (one) => <Scope of={one} /> },
+    { id: "scope", header: "What it covers", width: "minmax(16rem, 2fr)", value: wordsOf, cell: (one) => <Scope of={one} /> },
     { id: "count", header: "Suppressed", width: "minmax(6.4rem, max-content)", end: true, value: (one) => one.count },
     { id: "last", header: "Last", width: "minmax(7rem, max-content)", value: (one) => dateOf(one.lastAt)?.toISOString(), cell: (one) => <Time at={one.lastAt} ago none="never" /> },
     {

@@ -39,6 +39,9 @@ const (
 	// NotificationServiceCreateNotificationTargetProcedure is the fully-qualified name of the
 	// NotificationService's CreateNotificationTarget RPC.
 	NotificationServiceCreateNotificationTargetProcedure = "/assay.console.v1.NotificationService/CreateNotificationTarget"
+	// NotificationServiceChangeNotificationTargetProcedure is the fully-qualified name of the
+	// NotificationService's ChangeNotificationTarget RPC.
+	NotificationServiceChangeNotificationTargetProcedure = "/assay.console.v1.NotificationService/ChangeNotificationTarget"
 	// NotificationServiceSetNotificationTargetEnabledProcedure is the fully-qualified name of the
 	// NotificationService's SetNotificationTargetEnabled RPC.
 	NotificationServiceSetNotificationTargetEnabledProcedure = "/assay.console.v1.NotificationService/SetNotificationTargetEnabled"
@@ -57,6 +60,8 @@ const (
 type NotificationServiceClient interface {
 	ListNotificationTargets(context.Context, *connect.Request[v1.ListNotificationTargetsRequest]) (*connect.Response[v1.ListNotificationTargetsResponse], error)
 	CreateNotificationTarget(context.Context, *connect.Request[v1.CreateNotificationTargetRequest]) (*connect.Response[v1.CreateNotificationTargetResponse], error)
+	// ChangeNotificationTarget changes what a target is and wants; its kind stays.
+	ChangeNotificationTarget(context.Context, *connect.Request[v1.ChangeNotificationTargetRequest]) (*connect.Response[v1.ChangeNotificationTargetResponse], error)
 	SetNotificationTargetEnabled(context.Context, *connect.Request[v1.SetNotificationTargetEnabledRequest]) (*connect.Response[v1.SetNotificationTargetEnabledResponse], error)
 	// TestNotificationTarget sends a message now and says what came of it.
 	TestNotificationTarget(context.Context, *connect.Request[v1.TestNotificationTargetRequest]) (*connect.Response[v1.TestNotificationTargetResponse], error)
@@ -86,6 +91,12 @@ func NewNotificationServiceClient(httpClient connect.HTTPClient, baseURL string,
 			httpClient,
 			baseURL+NotificationServiceCreateNotificationTargetProcedure,
 			connect.WithSchema(notificationServiceMethods.ByName("CreateNotificationTarget")),
+			connect.WithClientOptions(opts...),
+		),
+		changeNotificationTarget: connect.NewClient[v1.ChangeNotificationTargetRequest, v1.ChangeNotificationTargetResponse](
+			httpClient,
+			baseURL+NotificationServiceChangeNotificationTargetProcedure,
+			connect.WithSchema(notificationServiceMethods.ByName("ChangeNotificationTarget")),
 			connect.WithClientOptions(opts...),
 		),
 		setNotificationTargetEnabled: connect.NewClient[v1.SetNotificationTargetEnabledRequest, v1.SetNotificationTargetEnabledResponse](
@@ -119,6 +130,7 @@ func NewNotificationServiceClient(httpClient connect.HTTPClient, baseURL string,
 type notificationServiceClient struct {
 	listNotificationTargets      *connect.Client[v1.ListNotificationTargetsRequest, v1.ListNotificationTargetsResponse]
 	createNotificationTarget     *connect.Client[v1.CreateNotificationTargetRequest, v1.CreateNotificationTargetResponse]
+	changeNotificationTarget     *connect.Client[v1.ChangeNotificationTargetRequest, v1.ChangeNotificationTargetResponse]
 	setNotificationTargetEnabled *connect.Client[v1.SetNotificationTargetEnabledRequest, v1.SetNotificationTargetEnabledResponse]
 	testNotificationTarget       *connect.Client[v1.TestNotificationTargetRequest, v1.TestNotificationTargetResponse]
 	listDeliveries               *connect.Client[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse]
@@ -133,6 +145,11 @@ func (c *notificationServiceClient) ListNotificationTargets(ctx context.Context,
 // CreateNotificationTarget calls assay.console.v1.NotificationService.CreateNotificationTarget.
 func (c *notificationServiceClient) CreateNotificationTarget(ctx context.Context, req *connect.Request[v1.CreateNotificationTargetRequest]) (*connect.Response[v1.CreateNotificationTargetResponse], error) {
 	return c.createNotificationTarget.CallUnary(ctx, req)
+}
+
+// ChangeNotificationTarget calls assay.console.v1.NotificationService.ChangeNotificationTarget.
+func (c *notificationServiceClient) ChangeNotificationTarget(ctx context.Context, req *connect.Request[v1.ChangeNotificationTargetRequest]) (*connect.Response[v1.ChangeNotificationTargetResponse], error) {
+	return c.changeNotificationTarget.CallUnary(ctx, req)
 }
 
 // SetNotificationTargetEnabled calls
@@ -161,6 +178,8 @@ func (c *notificationServiceClient) RetryDelivery(ctx context.Context, req *conn
 type NotificationServiceHandler interface {
 	ListNotificationTargets(context.Context, *connect.Request[v1.ListNotificationTargetsRequest]) (*connect.Response[v1.ListNotificationTargetsResponse], error)
 	CreateNotificationTarget(context.Context, *connect.Request[v1.CreateNotificationTargetRequest]) (*connect.Response[v1.CreateNotificationTargetResponse], error)
+	// ChangeNotificationTarget changes what a target is and wants; its kind stays.
+	ChangeNotificationTarget(context.Context, *connect.Request[v1.ChangeNotificationTargetRequest]) (*connect.Response[v1.ChangeNotificationTargetResponse], error)
 	SetNotificationTargetEnabled(context.Context, *connect.Request[v1.SetNotificationTargetEnabledRequest]) (*connect.Response[v1.SetNotificationTargetEnabledResponse], error)
 	// TestNotificationTarget sends a message now and says what came of it.
 	TestNotificationTarget(context.Context, *connect.Request[v1.TestNotificationTargetRequest]) (*connect.Response[v1.TestNotificationTargetResponse], error)
@@ -186,6 +205,12 @@ func NewNotificationServiceHandler(svc NotificationServiceHandler, opts ...conne
 		NotificationServiceCreateNotificationTargetProcedure,
 		svc.CreateNotificationTarget,
 		connect.WithSchema(notificationServiceMethods.ByName("CreateNotificationTarget")),
+		connect.WithHandlerOptions(opts...),
+	)
+	notificationServiceChangeNotificationTargetHandler := connect.NewUnaryHandler(
+		NotificationServiceChangeNotificationTargetProcedure,
+		svc.ChangeNotificationTarget,
+		connect.WithSchema(notificationServiceMethods.ByName("ChangeNotificationTarget")),
 		connect.WithHandlerOptions(opts...),
 	)
 	notificationServiceSetNotificationTargetEnabledHandler := connect.NewUnaryHandler(
@@ -218,6 +243,8 @@ func NewNotificationServiceHandler(svc NotificationServiceHandler, opts ...conne
 			notificationServiceListNotificationTargetsHandler.ServeHTTP(w, r)
 		case NotificationServiceCreateNotificationTargetProcedure:
 			notificationServiceCreateNotificationTargetHandler.ServeHTTP(w, r)
+		case NotificationServiceChangeNotificationTargetProcedure:
+			notificationServiceChangeNotificationTargetHandler.ServeHTTP(w, r)
 		case NotificationServiceSetNotificationTargetEnabledProcedure:
 			notificationServiceSetNotificationTargetEnabledHandler.ServeHTTP(w, r)
 		case NotificationServiceTestNotificationTargetProcedure:
@@ -241,6 +268,10 @@ func (UnimplementedNotificationServiceHandler) ListNotificationTargets(context.C
 
 func (UnimplementedNotificationServiceHandler) CreateNotificationTarget(context.Context, *connect.Request[v1.CreateNotificationTargetRequest]) (*connect.Response[v1.CreateNotificationTargetResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("assay.console.v1.NotificationService.CreateNotificationTarget is not implemented"))
+}
+
+func (UnimplementedNotificationServiceHandler) ChangeNotificationTarget(context.Context, *connect.Request[v1.ChangeNotificationTargetRequest]) (*connect.Response[v1.ChangeNotificationTargetResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("assay.console.v1.NotificationService.ChangeNotificationTarget is not implemented"))
 }
 
 func (UnimplementedNotificationServiceHandler) SetNotificationTargetEnabled(context.Context, *connect.Request[v1.SetNotificationTargetEnabledRequest]) (*connect.Response[v1.SetNotificationTargetEnabledResponse], error) {

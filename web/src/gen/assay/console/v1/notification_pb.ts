@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file assay/console/v1/notification.proto.
  */
 export const file_assay_console_v1_notification: GenFile = /*@__PURE__*/
-  fileDesc("CiNhc3NheS9jb25zb2xlL3YxL25vdGlmaWNhdGlvbi5wcm90bxIQYXNzYXkuY29uc29sZS52MSIgCh5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QiWAofTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRI1Cgd0YXJnZXRzGAEgAygLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQiiAQKEk5vdGlmaWNhdGlvblRhcmdldBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBGtpbmQYAyABKAkSDwoHYWRkcmVzcxgEIAEoCRIOCgZmb3JtYXQYBSABKAkSEAoIc2VjdXJpdHkYBiABKAkSDAoEZnJvbRgHIAEoCRIKCgJ0bxgIIAMoCRIQCgh1c2VybmFtZRgJIAEoCRIKCgJjYRgKIAEoCRIOCgZsZXZlbHMYCyADKAkSDQoFa2luZHMYDCADKAkSDwoHZW5hYmxlZBgNIAEoCBISCgpjcmVhdGVkX2J5GA4gASgJEi4KCmNyZWF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNoYW5nZWRfYnkYECABKAkSLgoKY2hhbmdlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOY2hhbmdlZF9yZWFzb24YEiABKAkSDwoHcGVuZGluZxgTIAEoBBIRCglkZWxpdmVyZWQYFCABKAQSDgoGZmFpbGVkGBUgASgEEjUKEWxhc3RfZGVsaXZlcmVkX2F0GBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGBcgASgJEhAKCHBvc2l0aW9uGBggASgEIoABCh9DcmVhdGVOb3RpZmljYXRpb25UYXJnZXRSZXF1ZXN0EjQKBnRhcmdldBgBIAEoCzIkLmFzc2F5LmNvbnNvbGUudjEuTm90aWZpY2F0aW9uVGFyZ2V0EhAKCHBhc3N3b3JkGAIgASgJEhUKDWF1dGhvcml6YXRpb24YAyABKAkicAogQ3JlYXRlTm90aWZpY2F0aW9uVGFyZ2V0UmVzcG9uc2USNAoGdGFyZ2V0GAEgASgLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQSFgoOc2lnbmluZ19zZWNyZXQYAiABKAkiUgojU2V0Tm90aWZpY2F0aW9uVGFyZ2V0RW5hYmxlZFJlcXVlc3QSCgoCaWQYASABKAkSDwoHZW5hYmxlZBgCIAEoCBIOCgZyZWFzb24YAyABKAkiXAokU2V0Tm90aWZpY2F0aW9uVGFyZ2V0RW5hYmxlZFJlc3BvbnNlEjQKBnRhcmdldBgBIAEoCzIkLmFzc2F5LmNvbnNvbGUudjEuTm90aWZpY2F0aW9uVGFyZ2V0IisKHVRlc3ROb3RpZmljYXRpb25UYXJnZXRSZXF1ZXN0EgoKAmlkGAEgASgJIk4KHlRlc3ROb3RpZmljYXRpb25UYXJnZXRSZXNwb25zZRIsCghkZWxpdmVyeRgBIAEoCzIaLmFzc2F5LmNvbnNvbGUudjEuRGVsaXZlcnkiawoVTGlzdERlbGl2ZXJpZXNSZXF1ZXN0Eg4KBnRhcmdldBgBIAEoCRINCgVzdGF0ZRgCIAEoCRINCgVhbGVydBgDIAEoCRIkCgRwYWdlGAQgASgLMhYuYXNzYXkuY29uc29sZS52MS5QYWdlInAKFkxpc3REZWxpdmVyaWVzUmVzcG9uc2USLgoKZGVsaXZlcmllcxgBIAMoCzIaLmFzc2F5LmNvbnNvbGUudjEuRGVsaXZlcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNIosDCghEZWxpdmVyeRIKCgJpZBgBIAEoCRIRCgl0YXJnZXRfaWQYAiABKAkSEwoLdGFyZ2V0X25hbWUYAyABKAkSDAoEa2luZBgEIAEoCRINCgVhbGVydBgFIAEoCRINCgVsZXZlbBgGIAEoCRINCgVzdGF0ZRgHIAEoCRIvCgtvY2N1cnJlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKCGF0dGVtcHRzGAsgAygLMiEuYXNzYXkuY29uc29sZS52MS5EZWxpdmVyeUF0dGVtcHQSMwoPbmV4dF9hdHRlbXB0X2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxtYXhfYXR0ZW1wdHMYDSABKA0iawoPRGVsaXZlcnlBdHRlbXB0EiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxtaWxsaXNlY29uZHMYAiABKA0SCgoCb2sYAyABKAgSDgoGZGV0YWlsGAQgASgJIiIKFFJldHJ5RGVsaXZlcnlSZXF1ZXN0EgoKAmlkGAEgASgJIkUKFVJldHJ5RGVsaXZlcnlSZXNwb25zZRIsCghkZWxpdmVyeRgBIAEoCzIaLmFzc2F5LmNvbnNvbGUudjEuRGVsaXZlcnky7QUKE05vdGlmaWNhdGlvblNlcnZpY2USfgoXTGlzdE5vdGlmaWNhdGlvblRhcmdldHMSMC5hc3NheS5jb25zb2xlLnYxLkxpc3ROb3RpZmljYXRpb25UYXJnZXRzUmVxdWVzdBoxLmFzc2F5LmNvbnNvbGUudjEuTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRKBAQoYQ3JlYXRlTm90aWZpY2F0aW9uVGFyZ2V0EjEuYXNzYXkuY29uc29sZS52MS5DcmVhdGVOb3RpZmljYXRpb25UYXJnZXRSZXF1ZXN0GjIuYXNzYXkuY29uc29sZS52MS5DcmVhdGVOb3RpZmljYXRpb25UYXJnZXRSZXNwb25zZRKNAQocU2V0Tm90aWZpY2F0aW9uVGFyZ2V0RW5hYmxlZBI1LmFzc2F5LmNvbnNvbGUudjEuU2V0Tm90aWZpY2F0aW9uVGFyZ2V0RW5hYmxlZFJlcXVlc3QaNi5hc3NheS5jb25zb2xlLnYxLlNldE5vdGlmaWNhdGlvblRhcmdldEVuYWJsZWRSZXNwb25zZRJ7ChZUZXN0Tm90aWZpY2F0aW9uVGFyZ2V0Ei8uYXNzYXkuY29uc29sZS52MS5UZXN0Tm90aWZpY2F0aW9uVGFyZ2V0UmVxdWVzdBowLmFzc2F5LmNvbnNvbGUudjEuVGVzdE5vdGlmaWNhdGlvblRhcmdldFJlc3BvbnNlEmMKDkxpc3REZWxpdmVyaWVzEicuYXNzYXkuY29uc29sZS52MS5MaXN0RGVsaXZlcmllc1JlcXVlc3QaKC5hc3NheS5jb25zb2xlLnYxLkxpc3REZWxpdmVyaWVzUmVzcG9uc2USYAoNUmV0cnlEZWxpdmVyeRImLmFzc2F5LmNvbnNvbGUudjEuUmV0cnlEZWxpdmVyeVJlcXVlc3QaJy5hc3NheS5jb25zb2xlLnYxLlJldHJ5RGVsaXZlcnlSZXNwb25zZUI/Wj1naXRodWIuY29tL2Fzc2F5LWF1ZGl0L2Fzc2F5L3Byb3RvL2Fzc2F5L2NvbnNvbGUvdjE7Y29uc29sZXYxYgZwcm90bzM", [file_assay_console_v1_common, file_google_protobuf_timestamp]);
+  fileDesc("CiNhc3NheS9jb25zb2xlL3YxL25vdGlmaWNhdGlvbi5wcm90bxIQYXNzYXkuY29uc29sZS52MSIgCh5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QiWAofTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRI1Cgd0YXJnZXRzGAEgAygLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQiiAQKEk5vdGlmaWNhdGlvblRhcmdldBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBGtpbmQYAyABKAkSDwoHYWRkcmVzcxgEIAEoCRIOCgZmb3JtYXQYBSABKAkSEAoIc2VjdXJpdHkYBiABKAkSDAoEZnJvbRgHIAEoCRIKCgJ0bxgIIAMoCRIQCgh1c2VybmFtZRgJIAEoCRIKCgJjYRgKIAEoCRIOCgZsZXZlbHMYCyADKAkSDQoFa2luZHMYDCADKAkSDwoHZW5hYmxlZBgNIAEoCBISCgpjcmVhdGVkX2J5GA4gASgJEi4KCmNyZWF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNoYW5nZWRfYnkYECABKAkSLgoKY2hhbmdlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOY2hhbmdlZF9yZWFzb24YEiABKAkSDwoHcGVuZGluZxgTIAEoBBIRCglkZWxpdmVyZWQYFCABKAQSDgoGZmFpbGVkGBUgASgEEjUKEWxhc3RfZGVsaXZlcmVkX2F0GBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGBcgASgJEhAKCHBvc2l0aW9uGBggASgEIoABCh9DcmVhdGVOb3RpZmljYXRpb25UYXJnZXRSZXF1ZXN0EjQKBnRhcmdldBgBIAEoCzIkLmFzc2F5LmNvbnNvbGUudjEuTm90aWZpY2F0aW9uVGFyZ2V0EhAKCHBhc3N3b3JkGAIgASgJEhUKDWF1dGhvcml6YXRpb24YAyABKAkicAogQ3JlYXRlTm90aWZpY2F0aW9uVGFyZ2V0UmVzcG9uc2USNAoGdGFyZ2V0GAEgASgLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQSFgoOc2lnbmluZ19zZWNyZXQYAiABKAkiuQEKH0NoYW5nZU5vdGlmaWNhdGlvblRhcmdldFJlcXVlc3QSNAoGdGFyZ2V0GAEgASgLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQSFQoIcGFzc3dvcmQYAiABKAlIAIgBARIaCg1hdXRob3JpemF0aW9uGAMgASgJSAGIAQESDgoGcmVhc29uGAQgASgJQgsKCV9wYXNzd29yZEIQCg5fYXV0aG9yaXphdGlvbiJYCiBDaGFuZ2VOb3RpZmljYXRpb25UYXJnZXRSZXNwb25zZRI0CgZ0YXJnZXQYASABKAsyJC5hc3NheS5jb25zb2xlLnYxLk5vdGlmaWNhdGlvblRhcmdldCJSCiNTZXROb3RpZmljYXRpb25UYXJnZXRFbmFibGVkUmVxdWVzdBIKCgJpZBgBIAEoCRIPCgdlbmFibGVkGAIgASgIEg4KBnJlYXNvbhgDIAEoCSJcCiRTZXROb3RpZmljYXRpb25UYXJnZXRFbmFibGVkUmVzcG9uc2USNAoGdGFyZ2V0GAEgASgLMiQuYXNzYXkuY29uc29sZS52MS5Ob3RpZmljYXRpb25UYXJnZXQiKwodVGVzdE5vdGlmaWNhdGlvblRhcmdldFJlcXVlc3QSCgoCaWQYASABKAkiTgoeVGVzdE5vdGlmaWNhdGlvblRhcmdldFJlc3BvbnNlEiwKCGRlbGl2ZXJ5GAEgASgLMhouYXNzYXkuY29uc29sZS52MS5EZWxpdmVyeSJrChVMaXN0RGVsaXZlcmllc1JlcXVlc3QSDgoGdGFyZ2V0GAEgASgJEg0KBXN0YXRlGAIgASgJEg0KBWFsZXJ0GAMgASgJEiQKBHBhZ2UYBCABKAsyFi5hc3NheS5jb25zb2xlLnYxLlBhZ2UicAoWTGlzdERlbGl2ZXJpZXNSZXNwb25zZRIuCgpkZWxpdmVyaWVzGAEgAygLMhouYXNzYXkuY29uc29sZS52MS5EZWxpdmVyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKA0iiwMKCERlbGl2ZXJ5EgoKAmlkGAEgASgJEhEKCXRhcmdldF9pZBgCIAEoCRITCgt0YXJnZXRfbmFtZRgDIAEoCRIMCgRraW5kGAQgASgJEg0KBWFsZXJ0GAUgASgJEg0KBWxldmVsGAYgASgJEg0KBXN0YXRlGAcgASgJEi8KC29jY3VycmVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoIYXR0ZW1wdHMYCyADKAsyIS5hc3NheS5jb25zb2xlLnYxLkRlbGl2ZXJ5QXR0ZW1wdBIzCg9uZXh0X2F0dGVtcHRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDG1heF9hdHRlbXB0cxgNIAEoDSJrCg9EZWxpdmVyeUF0dGVtcHQSJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDG1pbGxpc2Vjb25kcxgCIAEoDRIKCgJvaxgDIAEoCBIOCgZkZXRhaWwYBCABKAkiIgoUUmV0cnlEZWxpdmVyeVJlcXVlc3QSCgoCaWQYASABKAkiRQoVUmV0cnlEZWxpdmVyeVJlc3BvbnNlEiwKCGRlbGl2ZXJ5GAEgASgLMhouYXNzYXkuY29uc29sZS52MS5EZWxpdmVyeTLxBgoTTm90aWZpY2F0aW9uU2VydmljZRJ+ChdMaXN0Tm90aWZpY2F0aW9uVGFyZ2V0cxIwLmFzc2F5LmNvbnNvbGUudjEuTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXF1ZXN0GjEuYXNzYXkuY29uc29sZS52MS5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1Jlc3BvbnNlEoEBChhDcmVhdGVOb3RpZmljYXRpb25UYXJnZXQSMS5hc3NheS5jb25zb2xlLnYxLkNyZWF0ZU5vdGlmaWNhdGlvblRhcmdldFJlcXVlc3QaMi5hc3NheS5jb25zb2xlLnYxLkNyZWF0ZU5vdGlmaWNhdGlvblRhcmdldFJlc3BvbnNlEoEBChhDaGFuZ2VOb3RpZmljYXRpb25UYXJnZXQSMS5hc3NheS5jb25zb2xlLnYxLkNoYW5nZU5vdGlmaWNhdGlvblRhcmdldFJlcXVlc3QaMi5hc3NheS5jb25zb2xlLnYxLkNoYW5nZU5vdGlmaWNhdGlvblRhcmdldFJlc3BvbnNlEo0BChxTZXROb3RpZmljYXRpb25UYXJnZXRFbmFibGVkEjUuYXNzYXkuY29uc29sZS52MS5TZXROb3RpZmljYXRpb25UYXJnZXRFbmFibGVkUmVxdWVzdBo2LmFzc2F5LmNvbnNvbGUudjEuU2V0Tm90aWZpY2F0aW9uVGFyZ2V0RW5hYmxlZFJlc3BvbnNlEnsKFlRlc3ROb3RpZmljYXRpb25UYXJnZXQSLy5hc3NheS5jb25zb2xlLnYxLlRlc3ROb3RpZmljYXRpb25UYXJnZXRSZXF1ZXN0GjAuYXNzYXkuY29uc29sZS52MS5UZXN0Tm90aWZpY2F0aW9uVGFyZ2V0UmVzcG9uc2USYwoOTGlzdERlbGl2ZXJpZXMSJy5hc3NheS5jb25zb2xlLnYxLkxpc3REZWxpdmVyaWVzUmVxdWVzdBooLmFzc2F5LmNvbnNvbGUudjEuTGlzdERlbGl2ZXJpZXNSZXNwb25zZRJgCg1SZXRyeURlbGl2ZXJ5EiYuYXNzYXkuY29uc29sZS52MS5SZXRyeURlbGl2ZXJ5UmVxdWVzdBonLmFzc2F5LmNvbnNvbGUudjEuUmV0cnlEZWxpdmVyeVJlc3BvbnNlQj9aPWdpdGh1Yi5jb20vYXNzYXktYXVkaXQvYXNzYXkvcHJvdG8vYXNzYXkvY29uc29sZS92MTtjb25zb2xldjFiBnByb3RvMw", [file_assay_console_v1_common, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message assay.console.v1.ListNotificationTargetsRequest
@@ -147,7 +147,7 @@ export type NotificationTarget = Message<"assay.console.v1.NotificationTarget"> 
   createdAt?: Timestamp | undefined;
 
   /**
-   * changed_*: who last turned it on or off, when and why.
+   * changed_*: who last changed it or turned it on or off, when and why.
    *
    * @generated from field: string changed_by = 16;
    */
@@ -265,6 +265,62 @@ export const CreateNotificationTargetResponseSchema: GenMessage<CreateNotificati
   messageDesc(file_assay_console_v1_notification, 4);
 
 /**
+ * @generated from message assay.console.v1.ChangeNotificationTargetRequest
+ */
+export type ChangeNotificationTargetRequest = Message<"assay.console.v1.ChangeNotificationTargetRequest"> & {
+  /**
+   * target is found by its id; fields 2 and 4 to 12 are what it becomes. An empty
+   * address of a webhook keeps its URL.
+   *
+   * @generated from field: assay.console.v1.NotificationTarget target = 1;
+   */
+  target?: NotificationTarget | undefined;
+
+  /**
+   * password and authorization stay where they are unset. Where the target goes to
+   * another host or trusts another CA they must be set, to empty for none: a secret
+   * is sent to nobody that it was not given for.
+   *
+   * @generated from field: optional string password = 2;
+   */
+  password?: string | undefined;
+
+  /**
+   * @generated from field: optional string authorization = 3;
+   */
+  authorization?: string | undefined;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message assay.console.v1.ChangeNotificationTargetRequest.
+ * Use `create(ChangeNotificationTargetRequestSchema)` to create a new message.
+ */
+export const ChangeNotificationTargetRequestSchema: GenMessage<ChangeNotificationTargetRequest> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_notification, 5);
+
+/**
+ * @generated from message assay.console.v1.ChangeNotificationTargetResponse
+ */
+export type ChangeNotificationTargetResponse = Message<"assay.console.v1.ChangeNotificationTargetResponse"> & {
+  /**
+   * @generated from field: assay.console.v1.NotificationTarget target = 1;
+   */
+  target?: NotificationTarget | undefined;
+};
+
+/**
+ * Describes the message assay.console.v1.ChangeNotificationTargetResponse.
+ * Use `create(ChangeNotificationTargetResponseSchema)` to create a new message.
+ */
+export const ChangeNotificationTargetResponseSchema: GenMessage<ChangeNotificationTargetResponse> = /*@__PURE__*/
+  messageDesc(file_assay_console_v1_notification, 6);
+
+/**
  * @generated from message assay.console.v1.SetNotificationTargetEnabledRequest
  */
 export type SetNotificationTargetEnabledRequest = Message<"assay.console.v1.SetNotificationTargetEnabledRequest"> & {
@@ -289,7 +345,7 @@ export type SetNotificationTargetEnabledRequest = Message<"assay.console.v1.SetN
  * Use `create(SetNotificationTargetEnabledRequestSchema)` to create a new message.
  */
 export const SetNotificationTargetEnabledRequestSchema: GenMessage<SetNotificationTargetEnabledRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 5);
+  messageDesc(file_assay_console_v1_notification, 7);
 
 /**
  * @generated from message assay.console.v1.SetNotificationTargetEnabledResponse
@@ -306,7 +362,7 @@ export type SetNotificationTargetEnabledResponse = Message<"assay.console.v1.Set
  * Use `create(SetNotificationTargetEnabledResponseSchema)` to create a new message.
  */
 export const SetNotificationTargetEnabledResponseSchema: GenMessage<SetNotificationTargetEnabledResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 6);
+  messageDesc(file_assay_console_v1_notification, 8);
 
 /**
  * @generated from message assay.console.v1.TestNotificationTargetRequest
@@ -323,7 +379,7 @@ export type TestNotificationTargetRequest = Message<"assay.console.v1.TestNotifi
  * Use `create(TestNotificationTargetRequestSchema)` to create a new message.
  */
 export const TestNotificationTargetRequestSchema: GenMessage<TestNotificationTargetRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 7);
+  messageDesc(file_assay_console_v1_notification, 9);
 
 /**
  * @generated from message assay.console.v1.TestNotificationTargetResponse
@@ -340,7 +396,7 @@ export type TestNotificationTargetResponse = Message<"assay.console.v1.TestNotif
  * Use `create(TestNotificationTargetResponseSchema)` to create a new message.
  */
 export const TestNotificationTargetResponseSchema: GenMessage<TestNotificationTargetResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 8);
+  messageDesc(file_assay_console_v1_notification, 10);
 
 /**
  * @generated from message assay.console.v1.ListDeliveriesRequest
@@ -374,7 +430,7 @@ export type ListDeliveriesRequest = Message<"assay.console.v1.ListDeliveriesRequ
  * Use `create(ListDeliveriesRequestSchema)` to create a new message.
  */
 export const ListDeliveriesRequestSchema: GenMessage<ListDeliveriesRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 9);
+  messageDesc(file_assay_console_v1_notification, 11);
 
 /**
  * @generated from message assay.console.v1.ListDeliveriesResponse
@@ -403,7 +459,7 @@ export type ListDeliveriesResponse = Message<"assay.console.v1.ListDeliveriesRes
  * Use `create(ListDeliveriesResponseSchema)` to create a new message.
  */
 export const ListDeliveriesResponseSchema: GenMessage<ListDeliveriesResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 10);
+  messageDesc(file_assay_console_v1_notification, 12);
 
 /**
  * Delivery is one message to one target.
@@ -489,7 +545,7 @@ export type Delivery = Message<"assay.console.v1.Delivery"> & {
  * Use `create(DeliverySchema)` to create a new message.
  */
 export const DeliverySchema: GenMessage<Delivery> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 11);
+  messageDesc(file_assay_console_v1_notification, 13);
 
 /**
  * @generated from message assay.console.v1.DeliveryAttempt
@@ -523,7 +579,7 @@ export type DeliveryAttempt = Message<"assay.console.v1.DeliveryAttempt"> & {
  * Use `create(DeliveryAttemptSchema)` to create a new message.
  */
 export const DeliveryAttemptSchema: GenMessage<DeliveryAttempt> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 12);
+  messageDesc(file_assay_console_v1_notification, 14);
 
 /**
  * @generated from message assay.console.v1.RetryDeliveryRequest
@@ -540,7 +596,7 @@ export type RetryDeliveryRequest = Message<"assay.console.v1.RetryDeliveryReques
  * Use `create(RetryDeliveryRequestSchema)` to create a new message.
  */
 export const RetryDeliveryRequestSchema: GenMessage<RetryDeliveryRequest> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 13);
+  messageDesc(file_assay_console_v1_notification, 15);
 
 /**
  * @generated from message assay.console.v1.RetryDeliveryResponse
@@ -557,7 +613,7 @@ export type RetryDeliveryResponse = Message<"assay.console.v1.RetryDeliveryRespo
  * Use `create(RetryDeliveryResponseSchema)` to create a new message.
  */
 export const RetryDeliveryResponseSchema: GenMessage<RetryDeliveryResponse> = /*@__PURE__*/
-  messageDesc(file_assay_console_v1_notification, 14);
+  messageDesc(file_assay_console_v1_notification, 16);
 
 /**
  * NotificationService tells others of alerts: which targets there are, and what
@@ -582,6 +638,16 @@ export const NotificationService: GenService<{
     methodKind: "unary";
     input: typeof CreateNotificationTargetRequestSchema;
     output: typeof CreateNotificationTargetResponseSchema;
+  },
+  /**
+   * ChangeNotificationTarget changes what a target is and wants; its kind stays.
+   *
+   * @generated from rpc assay.console.v1.NotificationService.ChangeNotificationTarget
+   */
+  changeNotificationTarget: {
+    methodKind: "unary";
+    input: typeof ChangeNotificationTargetRequestSchema;
+    output: typeof ChangeNotificationTargetResponseSchema;
   },
   /**
    * @generated from rpc assay.console.v1.NotificationService.SetNotificationTargetEnabled

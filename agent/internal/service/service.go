@@ -171,7 +171,7 @@ func (a *Agent) uplinkConfig() uplink.Config {
 	return uplink.Config{
 		Server: info.Server, TLS: a.Identity.TLS, Dial: a.cfg.Dial, Spools: a.Spools, StateFile: UplinkFile(a.cfg.Dir),
 		AgentID: info.AgentID, LedgerKey: info.LedgerKey, Sign: a.Identity.Sign, AgentVersion: a.cfg.AgentVersion, BootID: a.cfg.BootID,
-		Log: a.cfg.Log, Now: a.cfg.Now, Admit: a.cfg.Admit, Pace: a.cfg.Pace,
+		Log: a.cfg.Log, Now: a.cfg.Now, Uptime: Uptime, Admit: a.cfg.Admit, Pace: a.cfg.Pace,
 		Welcomed: uplink.TellWelcome(a.Pipeline.SetLimits, a.Pipeline.SetClockSkew),
 		LedgerForked: func(reason string) {
 			a.tell("ledger_fork", "the server's ledger contradicts itself: "+reason, "Nothing is deleted here any more. Tell whoever audits the server.")

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,4 +122,42 @@ func TestRewrittenLedger(t *testing.T) {
 	s.Restore(backup)
 	h.start()
 	h.until("the fork is told", func() bool { return h.forks.Load() == 1 })
+}
+
+// TestClockIsSetWhileConnected sets the host's clock days ahead, and days back, in
+// mid-session: nothing becomes safe by that, all arrives in order, and what the
+// server's clock has made safe is deleted.
+func TestClockIsSetWhileConnected(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, time.Now)
+	s.SafeAfter = 3600
+	h := newHost(t, s)
+	h.append(evidence.Bulk, 1, 60)
+	before := h.spools[evidence.Bulk].Stats().Segments
+	var ahead, up, looks atomic.Int64
+	begun := time.Now()
+	h.change = func(c *uplink.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		c.Uptime = func() time.Duration { looks.Add(1); return time.Since(begun) + time.Duration(up.Load()) }
+	}
+	looked := func() {
+		t.Helper()
+		from := looks.Load()
+		h.until("upkeep", func() bool { return looks.Load() > from+5 })
+	}
+	h.start()
+	h.drained()
+	h.until("a checkpoint", func() bool { return h.spools[evidence.Bulk].Stats().Covered > 0 })
+	for i, set := range []time.Duration{48 * time.Hour, -72 * time.Hour, 0} {
+		ahead.Store(int64(set))
+		looked()
+		if left := h.spools[evidence.Bulk].Stats().Segments; left < before {
+			t.Fatalf("the clock was set by %s, and %d of %d segments are left", set, left, before)
+		}
+		h.append(evidence.Bulk, 61+i, 61+i)
+		h.drained()
+	}
+	h.check(evidence.Bulk, sequence(1, 63))
+	up.Store(int64(2 * time.Hour))
+	h.until("what is safe to be deleted", func() bool { return h.spools[evidence.Bulk].Stats().Segments < before })
 }

@@ -244,7 +244,7 @@ func (s *session) reclaim() {
 	if s.u.State().Fork != "" {
 		return // a ledger that contradicts itself has not kept what it acknowledged
 	}
-	now := s.u.cfg.Now().Add(s.skew)
+	now := s.serverNow()
 	for _, l := range s.lanes {
 		freed, err := l.spool.Reclaim(now, s.safeAfter)
 		if err != nil {

@@ -140,7 +140,7 @@ func (s *session) proceed(l *lane, h head, mine spool.Head, from spool.From) err
 			"stream", l.kind.String(), "committed", mine.Committed, "server_has", h.number)
 		l.spool.Restored(h.number)
 	} else if h.number > 0 {
-		now := evidence.Ticks(s.u.cfg.Now().Add(s.skew))
+		now := evidence.Ticks(s.serverNow())
 		if err := l.spool.Committed(h.stream, h.epoch, h.number, h.hash, 0, now); err != nil {
 			return err
 		}

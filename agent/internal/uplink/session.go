@@ -53,10 +53,13 @@ type session struct {
 	window      int
 	windowBytes int
 	skew        time.Duration // the server's clock minus ours
-	safeAfter   time.Duration
-	asked       bool // a checkpoint is on its way
-	askedAt     time.Time
-	dirty       bool // acks not yet saved
+	// welcomed is the server's clock when it sent Welcome, uptime ours of then.
+	welcomed  time.Time
+	uptime    time.Duration
+	safeAfter time.Duration
+	asked     bool // a checkpoint is on its way
+	askedAt   time.Time
+	dirty     bool // acks not yet saved
 }
 
 // session runs one connection to its end. welcomed says that the server
@@ -163,11 +166,23 @@ func (s *session) hello() error {
 	}
 }
 
+// serverNow is the server's clock. Ours may be set while we are connected, which
+// must make no batch older than it is.
+func (s *session) serverNow() time.Time {
+	if s.u.cfg.Uptime == nil {
+		return s.u.cfg.Now().Add(s.skew)
+	}
+	return s.welcomed.Add(s.u.cfg.Uptime() - s.uptime)
+}
+
 func (s *session) welcome(w *agentv1.Welcome, sentAt time.Time) error {
 	u := s.u
 	there := evidence.Time(w.GetReceivedAt()).Sub(sentAt)
 	back := u.cfg.Now().Sub(evidence.Time(w.GetSentAt()))
 	s.skew = (there - back) / 2
+	if u.cfg.Uptime != nil {
+		s.welcomed, s.uptime = evidence.Time(w.GetSentAt()), u.cfg.Uptime()
+	}
 	limits := w.GetLimits()
 	s.window, s.windowBytes = defaultWindow, defaultWindowBytes
 	if n := limits.GetWindowBatches(); n > 0 {

@@ -41,6 +41,8 @@ type Config struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+	// Uptime runs evenly, whatever is done to Now's clock; nil: nothing is done to it.
+	Uptime func() time.Duration
 
 	// Welcomed is told the server's limits and its clock minus ours; nil: nobody.
 	Welcomed func(limits *agentv1.Limits, skew time.Duration)

@@ -43,7 +43,7 @@ type restoring struct {
 	keeper, loser, late *agent
 	auditor             *auditor
 	at                  int64 // leaves signed in the backup
-	held                int64 // leaves that were held when it was restored
+	shown, held         int64 // leaves that agents and that anyone held when it was restored
 	// sent is how many events each batch of imports had before the restore.
 	sent map[*agent]map[batchName]int64
 }
@@ -124,7 +124,32 @@ func (d *restoring) since(t *testing.T) {
 	d.sent = map[*agent]map[batchName]int64{d.keeper: d.batchesOf(t, d.keeper), d.loser: d.batchesOf(t, d.loser)}
 	d.server.child.stop(t)
 	d.server.args = plain
-	d.held = d.number(t, `SELECT max(size) FROM checkpoint`)
+	d.shown = max(d.keeper.status(t).Checkpoint, d.loser.status(t).Checkpoint)
+	d.held = d.auditor.known(t).Size
+	if d.held < d.shown {
+		t.Fatalf("the auditor holds %d leaves, agents hold %d", d.held, d.shown)
+	}
+}
+
+// known is what the auditor signed last.
+func (o *auditor) known(t *testing.T) (known struct {
+	Size int64
+	Note string
+}) {
+	t.Helper()
+	text, err := os.ReadFile(o.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := map[string]*struct {
+		Size int64
+		Note string
+	}{}
+	decode(t, string(text), &logs)
+	if logs["assay/drill"] == nil {
+		t.Fatalf("the auditor's state is %s", text)
+	}
+	return *logs["assay/drill"]
 }
 
 // bulky writes a log of records that do not compress: about 10 KiB of spool each.
@@ -253,14 +278,14 @@ func (d *restoring) recovers(t *testing.T) {
 	told := listens.stdout.String()
 	for _, want := range []string{
 		fmt.Sprintf("has %d leaves signed. 2 agents were heard, of 2 hosts", d.at),
-		"Agent " + d.late.id(t) + " is not known here", fmt.Sprintf("of %d leaves, by agent ", d.held),
+		"Agent " + d.late.id(t) + " is not known here", fmt.Sprintf("of %d leaves, by agent ", d.shown),
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("the recovery does not say %q: %s", want, told)
 		}
 	}
-	opened := mustRun(t, promptly, "assay-server", d.recoverArgs("--open")...)
-	for _, want := range []string{"The ledger assay/drill/2 begins", fmt.Sprintf("kept %d ", d.at), "— assay/drill ", "— assay/drill/2 "} {
+	opened := mustRun(t, promptly, "assay-server", d.recoverArgs("--open", "--checkpoint", d.write(t, "auditor.txt", d.auditor.known(t).Note))...)
+	for _, want := range []string{"The ledger assay/drill/2 begins", fmt.Sprintf("held %d ", d.held), fmt.Sprintf("kept %d ", d.at), "— assay/drill ", "— assay/drill/2 "} {
 		if !strings.Contains(opened.stdout, want) {
 			t.Errorf("opening the successor does not say %q: %s", want, opened)
 		}

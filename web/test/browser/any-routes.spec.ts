@@ -3,7 +3,11 @@ import { axe, launch, overflow, places, settled, shoot, signIn, themed, visit } 
 
 // Every route in both themes on a desk and on a phone: no barrier, no error, no
 // breach of the policy, nothing wider than the window. A route is loaded once and
-// then looked at in each way, as by somebody who turns a phone or a theme.
+// then looked at in each way, as by somebody who turns a phone or a theme. Barriers
+// are looked for, which is nearly all of the work, on the desk in one theme and on
+// the phone in the other: in the one way against the fake API, in the other against
+// a server.
+const searched = process.env.ASSAY_WEB_URL === undefined ? { light: 1280, dark: 360 } : { light: 360, dark: 1280 };
 
 const widths = [
   { width: 1280, height: 900 },
@@ -36,7 +40,7 @@ async function look(at: typeof out, name: string, address: string): Promise<stri
     for (const theme of ["light", "dark"] as const) {
       const said = `${theme} at ${size.width} px`;
       await themed(at.page, theme);
-      found.push(...(await axe(at.page)).map((line) => `${said}: ${line}`));
+      if (searched[theme] === size.width) found.push(...(await axe(at.page)).map((line) => `${said}: ${line}`));
       const wider = await overflow(at.page);
       if (wider > 0) found.push(`${said}: ${wider} px wider than the window`);
       await shoot(at.page, `${theme}-${size.width}-${name}`);

@@ -13,9 +13,9 @@ export default defineConfig({
     // Fakes are apart; on a named server tests of one file would meet those of another.
     fileParallelism: url === undefined,
     maxWorkers: 2,
-    // A browser on a busy machine may miss a deadline once; what is wrong is wrong
-    // twice, and the report names whatever needed the second try.
-    retry: process.env.CI === undefined ? 0 : 1,
+    // A browser on a busy machine may miss a deadline; what is wrong is wrong each
+    // time, and the report names whatever needed another try.
+    retry: process.env.CI === undefined ? 0 : 2,
     testTimeout: 90_000,
     hookTimeout: 60_000,
   },

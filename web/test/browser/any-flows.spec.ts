@@ -102,7 +102,8 @@ describe("the keyboard", () => {
     expect(await axe(page)).toEqual([]);
     await shoot(page, "palette");
     await field.fill("ledger");
-    await page.keyboard.press("Enter");
+    await page.getByRole("option").filter({ hasText: "Ledger" }).first().waitFor();
+    await field.press("Enter");
     await page.waitForURL(/\/ledger/);
     await page.goto("/hosts");
     await settled(page);
@@ -110,9 +111,9 @@ describe("the keyboard", () => {
     await page.keyboard.press("Control+k");
     await field.fill(name);
     await page.getByRole("option").filter({ hasText: "Host" }).first().waitFor();
-    await page.keyboard.press("ArrowDown");
-    await page.keyboard.press("ArrowUp");
-    await page.keyboard.press("Enter");
+    await field.press("ArrowDown");
+    await field.press("ArrowUp");
+    await field.press("Enter");
     await page.waitForURL(/\/hosts\/./);
     expect(problems).toEqual([]);
     await context.close();

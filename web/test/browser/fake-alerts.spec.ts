@@ -310,17 +310,19 @@ describe("rules", () => {
   it("are found from the palette", async () => {
     const { page, context } = await as("admin");
     await settled(page);
+    const field = page.getByRole("combobox", { name: /Find a host/ });
     await page.keyboard.press("Control+k");
-    await page.getByRole("combobox", { name: /Find a host/ }).fill("shadow copies");
+    await field.fill("shadow copies");
     await page.getByRole("option").filter({ hasText: "Volume shadow copies" }).first().waitFor();
-    await page.keyboard.press("Enter");
+    await field.press("Enter");
     await page.waitForURL(/\/rules\/[^/]+\/./);
     // While it closes it would take the keys for itself.
-    await page.getByRole("combobox", { name: /Find a host/ }).waitFor({ state: "detached" });
+    await field.waitFor({ state: "detached" });
     await settled(page);
     await page.keyboard.press("Control+k");
-    await page.getByRole("combobox", { name: /Find a host/ }).fill("notif");
-    await page.keyboard.press("Enter");
+    await field.fill("notif");
+    await page.getByRole("option").filter({ hasText: "Notifications" }).first().waitFor();
+    await field.press("Enter");
     await page.waitForURL(/\/settings\/notifications/);
     await context.close();
   });

@@ -80,10 +80,16 @@ func OpenRotation(signed []byte, previous string) (Rotation, note.Verifier, erro
 	if err != nil {
 		return Rotation{}, nil, fmt.Errorf("%w: key rotation: %w", ErrMalformed, err)
 	}
-	if name, _, _ := strings.Cut(previous, "+"); name != next.Name() {
+	if KeyName(previous) != next.Name() {
 		return Rotation{}, nil, fmt.Errorf("%w: key rotation to another ledger's key", ErrMalformed)
 	}
 	return r, next, nil
+}
+
+// KeyName is the name in a verifier key in note format: of a ledger's key, its origin.
+func KeyName(key string) string {
+	name, _, _ := strings.Cut(key, "+")
+	return name
 }
 
 // openByBoth verifies that two keys (note format) signed a note, and returns the

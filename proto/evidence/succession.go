@@ -66,7 +66,7 @@ func OpenSuccession(signed []byte, previous string) (Succession, note.Verifier, 
 	if err != nil {
 		return Succession{}, nil, fmt.Errorf("%w: succession: %w", ErrMalformed, err)
 	}
-	if name, _, _ := strings.Cut(previous, "+"); name == next.Name() {
+	if KeyName(previous) == next.Name() {
 		return Succession{}, nil, fmt.Errorf("%w: succession to a ledger of the same name", ErrMalformed)
 	}
 	return s, next, nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -106,13 +105,7 @@ func (st *State) succeed(s *evidence.Succession) (lost string, err error) {
 		st.Size, st.Root, st.Note = s.Kept.Size, s.Kept.Root, ""
 	}
 	st.Fork, st.ForkNote, st.ForkAt = "", "", time.Time{}
-	return fmt.Sprintf("the server's ledger was restored from an older backup: of %d leaves it kept %d, and goes on under the name %s", s.Held.Size, s.Kept.Size, nameOf(s.Key)), nil
-}
-
-// nameOf is the ledger's name in a key in note format.
-func nameOf(key string) string {
-	name, _, _ := strings.Cut(key, "+")
-	return name
+	return fmt.Sprintf("the server's ledger was restored from an older backup: of %d leaves it kept %d, and goes on under the name %s", s.Held.Size, s.Kept.Size, evidence.KeyName(s.Key)), nil
 }
 
 // cosign signs a checkpoint that was verified. The signature says that it

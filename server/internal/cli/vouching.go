@@ -37,16 +37,10 @@ func showVouching(e *env, m *consolev1.GetLedgerResponse) {
 		fmt.Fprintf(e.stdout, "key from position %d on: %s\n", key.GetPosition(), plain(key.GetKey()))
 		if s, err := evidence.ReadSuccession([]byte(key.GetSuccession())); err == nil {
 			fmt.Fprintf(e.stdout, "  with it a ledger began that follows %s after an older backup was restored: of %d leaves %d were kept\n",
-				plain(nameOfKey(s.Previous)), s.Held.Size, s.Kept.Size)
+				plain(evidence.KeyName(s.Previous)), s.Held.Size, s.Kept.Size)
 		}
 	}
 	showLost(e, m.GetLost())
-}
-
-// nameOfKey is the ledger's name in a key in note format.
-func nameOfKey(key string) string {
-	name, _, _ := strings.Cut(key, "+")
-	return name
 }
 
 func showLost(e *env, lost []*consolev1.LostRange) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	consolev1 "github.com/assay-audit/assay/proto/assay/console/v1"
+	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/witness"
 )
 
@@ -186,7 +187,7 @@ func (l *look) accept(e *env, w *witness.Witness) error {
 	}
 	s, err := w.Accept(w.Current(l.origin), changes)
 	if err == nil {
-		fmt.Fprintf(e.stderr, "accepted: %s follows, with %d of %d leaves\n", plain(nameOfKey(s.Key)), s.Kept.Size, s.Held.Size)
+		fmt.Fprintf(e.stderr, "accepted: %s follows, with %d of %d leaves\n", plain(evidence.KeyName(s.Key)), s.Kept.Size, s.Held.Size)
 	}
 	return err
 }

@@ -63,5 +63,5 @@ type SuccessionError struct{ evidence.Succession }
 
 func (e *SuccessionError) Error() string {
 	return fmt.Sprintf("SUCCESSION: the log says, signed by its own key, that its database was restored from an older backup: of %d leaves %d were kept. It ends there, and %s follows it. Ask its operator what happened, and what is lost; then accept it",
-		e.Held.Size, e.Kept.Size, nameOf(e.Key))
+		e.Held.Size, e.Kept.Size, evidence.KeyName(e.Key))
 }

@@ -2,7 +2,6 @@ package witness
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/assay-audit/assay/proto/evidence"
 )
@@ -66,12 +65,6 @@ func (w *Witness) Accept(origin string, changes []string) (evidence.Succession, 
 	if known.Size > s.Kept.Size {
 		next.Size, next.Root, next.Note = s.Kept.Size, s.Kept.Root, ""
 	}
-	known.Successor = nameOf(s.Key)
+	known.Successor = evidence.KeyName(s.Key)
 	return s, w.state.keepAll(map[string]Known{origin: known, known.Successor: next})
-}
-
-// nameOf is the log's name in a key in note format.
-func nameOf(key string) string {
-	name, _, _ := strings.Cut(key, "+")
-	return name
 }

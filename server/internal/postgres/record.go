@@ -185,43 +185,55 @@ func sameKey(recorded, ours string) error {
 // where the newest is not the one that the rotation begins at. Recorded already,
 // it is done.
 func (s *Store) RotateLedgerKey(ctx context.Context, record evidence.KeyRecord, previous, by string) error {
-	body, err := NewRecord(evidence.LeafKey, keyName, record)
-	if err != nil {
-		return err
-	}
 	if err := s.EnsureSegments(ctx); err != nil {
 		return err
 	}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockRecords(ctx, tx); err != nil {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		_, known, err := s.appendKey(ctx, tx, record, previous)
+		if err != nil || known {
 			return err
 		}
-		keys, err := readLedgerKeys(ctx, tx)
-		if err != nil {
-			return err
-		}
-		newest := previous // a ledger from before keys were recorded
-		if len(keys) > 0 {
-			newest = keys[len(keys)-1].Key
-		}
-		if newest == record.Key {
-			return nil
-		}
-		if err := sameKey(newest, previous); err != nil {
-			return err
-		}
-		records := []Record{body}
-		if len(keys) == 0 {
-			first, err := NewRecord(evidence.LeafKey, keyName, evidence.KeyRecord{Action: evidence.KeyCreated, Key: previous})
-			if err != nil {
-				return err
-			}
-			records = []Record{first, body}
-		}
-		if _, err := s.appendRecords(ctx, tx, records); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, assay.AuditEntry{User: by, Action: "ledger.rotate_key", Subject: record.Key, Detail: map[string]string{"previous": previous}, RecordedAt: s.clock()})
+		return s.auditKey(ctx, tx, "ledger.rotate_key", record, previous, by)
 	})
 	return translate("rotating the ledger's key", err)
+}
+
+// appendKey records that a key follows the newest, which must be previous, and
+// returns its position; known says that it was recorded before.
+func (s *Store) appendKey(ctx context.Context, tx pgx.Tx, record evidence.KeyRecord, previous string) (position int64, known bool, err error) {
+	body, err := NewRecord(evidence.LeafKey, keyName, record)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := lockRecords(ctx, tx); err != nil {
+		return 0, false, err
+	}
+	keys, err := readLedgerKeys(ctx, tx)
+	if err != nil {
+		return 0, false, err
+	}
+	newest := LedgerKey{KeyRecord: evidence.KeyRecord{Action: evidence.KeyCreated, Key: previous}}
+	if len(keys) > 0 {
+		newest = keys[len(keys)-1]
+	}
+	if newest.Key == record.Key {
+		return newest.Position, true, nil
+	}
+	if err := sameKey(newest.Key, previous); err != nil {
+		return 0, false, err
+	}
+	records := []Record{body}
+	if len(keys) == 0 { // a ledger from before keys were recorded
+		first, err := NewRecord(evidence.LeafKey, keyName, newest.KeyRecord)
+		if err != nil {
+			return 0, false, err
+		}
+		records = []Record{first, body}
+	}
+	position, err = s.appendRecords(ctx, tx, records)
+	return position + int64(len(records)) - 1, false, err
+}
+
+func (s *Store) auditKey(ctx context.Context, tx pgx.Tx, action string, record evidence.KeyRecord, previous, by string) error {
+	return s.audit(ctx, tx, assay.AuditEntry{User: by, Action: action, Subject: record.Key, Detail: map[string]string{"previous": previous}, RecordedAt: s.clock()})
 }

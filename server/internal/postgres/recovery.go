@@ -139,45 +139,18 @@ type Succession struct {
 // is gone of the one before. It is Conflict where that one's key is not the newest
 // or where more than Held is known to be held. Recorded already, it is done.
 func (s *Store) SucceedLedger(ctx context.Context, c *Succession) (position int64, err error) {
-	body, err := NewRecord(evidence.LeafKey, keyName, c.Record)
-	if err != nil {
-		return 0, err
-	}
 	if err := s.EnsureSegments(ctx); err != nil {
 		return 0, err
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		if err := lockRecords(ctx, tx); err != nil {
+		var known bool
+		if position, known, err = s.appendKey(ctx, tx, c.Record, c.Previous); err != nil || known {
 			return err
 		}
-		keys, err := readLedgerKeys(ctx, tx)
-		if err != nil {
-			return err
-		}
-		records := []Record{body}
-		switch newest := len(keys) - 1; {
-		case newest < 0: // a ledger from before keys were recorded
-			first, err := NewRecord(evidence.LeafKey, keyName, evidence.KeyRecord{Action: evidence.KeyCreated, Key: c.Previous})
-			if err != nil {
-				return err
-			}
-			records = []Record{first, body}
-		case keys[newest].Key == c.Record.Key:
-			position = keys[newest].Position
-			return nil
-		default:
-			if err := sameKey(keys[newest].Key, c.Previous); err != nil {
-				return err
-			}
-		}
-		if position, err = s.appendRecords(ctx, tx, records); err != nil {
-			return err
-		}
-		position += int64(len(records)) - 1
 		if err := settleHeld(ctx, tx, c.Held.Size, position); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, assay.AuditEntry{User: c.By, Action: "ledger.recover", Subject: c.Record.Key, Detail: map[string]string{"previous": c.Previous}, RecordedAt: s.clock()})
+		return s.auditKey(ctx, tx, "ledger.recover", c.Record, c.Previous, c.By)
 	})
 	return position, translate("beginning a successor ledger", err)
 }

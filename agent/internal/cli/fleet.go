@@ -30,7 +30,9 @@ type fleetCommand struct {
 	Events   int           `help:"Load: send this many generated events from each host as fast as possible, and nothing else. Needs --once." placeholder:"N"`
 	Prepare  bool          `help:"Load: only write the events to the spools; a run without it then sends them."`
 	Hold     bool          `help:"Load: when all hosts are connected, print \"ready\", and send from the first line of standard input on."`
-	Pace     int           `help:"Load: events a second that all hosts together write and send; 0 for as many as they can." placeholder:"N"`
+	Pace     int           `help:"Load: events a second that all hosts together send; 0 for as many as they can." placeholder:"N"`
+
+	CPUProfile string `name:"cpuprofile" help:"Load: write a CPU profile to this file." type:"path" placeholder:"FILE"`
 
 	ApprovedDevices bool `help:"Print the removable devices that the organisation approved, and end."`
 	Script          bool `help:"Print what goes wrong on which host, and end."`
@@ -76,15 +78,19 @@ func (c *fleetCommand) Run(e *env) error {
 	if c.Events == 0 {
 		return fleet.Run(e.ctx, cfg)
 	}
-	result, err := fleet.Load(e.ctx, cfg, c.loading(e))
+	stop, err := profileCPU(c.CPUProfile)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(e.stdout).Encode(result)
+	_, err = fleet.Load(e.ctx, cfg, c.loading(e))
+	return errors.Join(err, stop())
 }
 
 func (c *fleetCommand) loading(e *env) fleet.Loading {
-	l := fleet.Loading{Events: c.Events, Prepare: c.Prepare, PerSecond: c.Pace}
+	l := fleet.Loading{
+		Events: c.Events, Prepare: c.Prepare, PerSecond: c.Pace,
+		Committed: func(r fleet.LoadResult) error { return json.NewEncoder(e.stdout).Encode(r) },
+	}
 	if c.Hold {
 		l.Start = func(context.Context) error {
 			if _, err := fmt.Fprintln(e.stdout, "ready"); err != nil {

@@ -82,7 +82,7 @@ func (f *fleet) open(ctx context.Context, h *Host) (a *agent, err error) {
 			func(maxRaw, events uint32) { a.pipe.SetLimits(maxRaw, events) }, func(skew time.Duration) { a.pipe.SetClockSkew(skew) }),
 	}
 	if f.pace != nil {
-		link.Pace, link.Settled = f.pace.send, f.pace.settled
+		link.Pace, link.Settled = f.pace.permit, f.pace.settled
 	}
 	if a.link, err = uplink.New(link); err != nil {
 		return nil, errors.Join(err, a.release())

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -78,54 +77,76 @@ type Loading struct {
 	// Start is called once all hosts are connected, and may wait; nothing is sent
 	// before it returns. nil: begin.
 	Start func(ctx context.Context) error
-	// PerSecond is how many events all hosts together write in a second, and send
-	// as soon as they are durable; 0: as many as they can.
+	// Committed is called once all is committed, or written where it is prepared, and
+	// before the hosts shut down; nil: nobody.
+	Committed func(LoadResult) error
+	// PerSecond is how many events all hosts together send in a second; 0: as many as
+	// they can.
 	PerSecond int
 }
 
-// paceEvents are written at a time where there is a pace: a batch.
-const paceEvents = 300
-
-// pace lets hosts write and send once the run has started, and no faster than asked
-// for, and keeps what becomes of it.
+// pace lets hosts send once the run has started, and no faster than asked for, and
+// keeps what becomes of it.
 type pace struct {
 	started chan struct{}
-	limit   *rate.Limiter // nil: none
+	ended   <-chan struct{} // of the run
+	limit   *rate.Limiter   // nil: none
 
 	mu     sync.Mutex
 	bytes  int64
 	events uint64
 	took   []time.Duration
+	began  time.Time // zero until something is sent
+	early  int       // how many of took, from the first on, were sent in the rush of the start
 }
 
-func newPace(perSecond int) *pace {
-	p := &pace{started: make(chan struct{})}
+// rush is how long after the start of a paced run all hosts still come at once, as no
+// fleet does: how long acknowledgements take then says nothing of the pace.
+const rush = time.Second
+
+// paceBurst are events that may be sent at once where there is a pace: more than any
+// batch has.
+const paceBurst = 1 << 16
+
+func newPace(ctx context.Context, perSecond int) *pace {
+	p := &pace{started: make(chan struct{}), ended: ctx.Done()}
 	if perSecond > 0 {
-		p.limit = rate.NewLimiter(rate.Limit(perSecond), paceEvents)
+		p.limit = rate.NewLimiter(rate.Limit(perSecond), paceBurst)
+		p.limit.AllowN(time.Now(), paceBurst) // nothing is saved up: each waits its turn
 	}
 	return p
 }
 
-// send waits for the start. It never waits for the pace: the session that calls it
-// takes no acknowledgement meanwhile.
-func (p *pace) send(ctx context.Context, bytes int) error {
-	select {
-	case <-p.started:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// permit is the uplinks' Pace: a batch may be sent after the start, in its turn.
+func (p *pace) permit(events uint32, bytes int) <-chan struct{} {
 	p.mu.Lock()
 	p.bytes += int64(bytes)
 	p.mu.Unlock()
-	return nil
+	permit := make(chan struct{})
+	select {
+	case <-p.started:
+		if p.limit == nil {
+			return nil
+		}
+		time.AfterFunc(p.turn(events), func() { close(permit) })
+	default:
+		go func() {
+			select {
+			case <-p.started:
+				time.AfterFunc(p.turn(events), func() { close(permit) })
+			case <-p.ended:
+			}
+		}()
+	}
+	return permit
 }
 
-// write waits until the next events may be written.
-func (p *pace) write(ctx context.Context) error {
+// turn is how long events have to wait.
+func (p *pace) turn(events uint32) time.Duration {
 	if p.limit == nil {
-		return nil
+		return 0
 	}
-	return p.limit.WaitN(ctx, paceEvents)
+	return p.limit.ReserveN(time.Now(), int(min(events, paceBurst))).Delay()
 }
 
 func (p *pace) settled(events uint32, took time.Duration) {
@@ -133,17 +154,29 @@ func (p *pace) settled(events uint32, took time.Duration) {
 	defer p.mu.Unlock()
 	p.events += uint64(events)
 	p.took = append(p.took, took)
+	sent := time.Now().Add(-took)
+	if p.began.IsZero() {
+		p.began = sent
+	}
+	if p.limit != nil && sent.Sub(p.began) < rush {
+		p.early = len(p.took)
+	}
 }
 
-// quantile of the times from sending a batch to its acknowledgement, in ms.
+// quantile of the times from sending a batch to its acknowledgement, in ms; of a
+// paced run without the rush of the start, where it went on for longer.
 func (p *pace) quantile(of float64) float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.took) == 0 {
+	took := slices.Clone(p.took[p.early:])
+	if len(took) == 0 {
+		took = slices.Clone(p.took)
+	}
+	if len(took) == 0 {
 		return 0
 	}
-	slices.Sort(p.took)
-	return float64(p.took[int(of*float64(len(p.took)-1))]) / float64(time.Millisecond)
+	slices.Sort(took)
+	return float64(took[int(of*float64(len(took)-1))]) / float64(time.Millisecond)
 }
 
 // LoadResult is what a load run did.
@@ -177,7 +210,7 @@ func Load(ctx context.Context, cfg Config, l Loading) (LoadResult, error) {
 	defer release()
 	// A full spool would wait for what is safe to delete, which takes a day.
 	f.limit += int64(l.Events) << 10
-	f.pace = newPace(l.PerSecond)
+	f.pace = newPace(ctx, l.PerSecond)
 	agents, err := f.openAll(ctx)
 	defer func() {
 		for _, a := range agents {
@@ -188,7 +221,7 @@ func Load(ctx context.Context, cfg Config, l Loading) (LoadResult, error) {
 		return LoadResult{}, err
 	}
 	if l.Prepare {
-		return f.prepareLoad(ctx, agents, l.Events)
+		return f.prepareLoad(ctx, agents, l)
 	}
 	return f.load(ctx, agents, l)
 }
@@ -232,19 +265,26 @@ func (f *fleet) load(ctx context.Context, agents []*agent, l Loading) (LoadResul
 	result.Seconds = f.cfg.Now().Sub(began).Seconds()
 	result.AckP50Ms, result.AckP99Ms = f.pace.quantile(0.5), f.pace.quantile(0.99)
 	result.Events, result.Batches, result.Bytes = int(f.pace.events), len(f.pace.took), f.pace.bytes
+	if err == nil && l.Committed != nil {
+		err = l.Committed(result)
+	}
 	return result, err
 }
 
 // prepareLoad writes with no connection, some hosts at a time.
-func (f *fleet) prepareLoad(ctx context.Context, agents []*agent, events int) (LoadResult, error) {
+func (f *fleet) prepareLoad(ctx context.Context, agents []*agent, l Loading) (LoadResult, error) {
+	result := LoadResult{Hosts: len(agents)}
 	err := f.each(ctx, agents, func(ctx context.Context, a *agent) error {
 		if err := f.slots.Acquire(ctx, 1); err != nil {
 			return err
 		}
 		defer f.slots.Release(1)
-		return a.write(ctx, events)
+		return a.write(ctx, l.Events)
 	})
-	return LoadResult{Hosts: len(agents)}, err
+	if err == nil && l.Committed != nil {
+		err = l.Committed(result)
+	}
+	return result, err
 }
 
 // each runs do for every agent at once.
@@ -327,18 +367,12 @@ func (a *agent) write(ctx context.Context, n int) error {
 		a.pool = recordPool(a.fleet.timeline.Seed, a.host.Number, min(n, poolSize))
 	}
 	defer func() { a.pool = nil }()
-	pace := a.fleet.pace
 	normaliser, number := winevent.Normaliser{}, uint64(0)
 	// The record ids go on where a run before ended; the times are of this one.
 	from := a.fleet.cfg.Now().Add(-time.Duration(n) * 100 * time.Microsecond)
 	for r := range repeated(a.pool, from, n) {
 		if number++; number <= done {
 			continue
-		}
-		if (number-done)%paceEvents == 1 && pace.limit != nil {
-			if err := errors.Join(a.pipe.Flush(ctx), pace.write(ctx)); err != nil {
-				return err
-			}
 		}
 		item := pipeline.Item{
 			Event: normaliser.Normalise(r), Key: loadKey, Position: binary.BigEndian.AppendUint64(nil, number),

@@ -46,7 +46,7 @@ type Config struct {
 	// Encoder, Admit, Pace and Dial may be shared by many agents; nil: own, none.
 	Encoder *zstd.Encoder
 	Admit   func(ctx context.Context) error
-	Pace    func(ctx context.Context, bytes int) error
+	Pace    func(events uint32, bytes int) <-chan struct{}
 	Dial    func(ctx context.Context, address string) (net.Conn, error)
 
 	// DrainFor is how long a stopping agent goes on sending (3 s).

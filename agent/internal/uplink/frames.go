@@ -15,9 +15,10 @@ import (
 // server signs one a second.
 const hurryEvery = time.Second
 
-// pump sends batches while the window has room, control before bulk before
-// import.
+// pump sends batches while the window has room and they are permitted, control
+// before bulk before import.
 func (s *session) pump() error {
+	s.permit = nil
 	for {
 		l, err := s.ready()
 		if err != nil || l == nil {
@@ -32,10 +33,9 @@ func (s *session) pump() error {
 		if count >= s.window || count > 0 && total+b.Size() > s.windowBytes {
 			return nil
 		}
-		if s.u.cfg.Pace != nil {
-			if err := s.u.cfg.Pace(s.ctx, b.Size()); err != nil {
-				return err
-			}
+		if !l.permitted(s.u.cfg.Pace) {
+			s.permit = l.permit
+			return nil
 		}
 		frame := &agentv1.Batch{Header: b.Canonical, Payload: b.Payload, HeadSignature: b.HeadSignature}
 		if err := s.send(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_Batch{Batch: frame}}); err != nil {
@@ -43,7 +43,7 @@ func (s *session) pump() error {
 		}
 		l.inflight = append(l.inflight, sent{number: b.Header.Number, hash: b.Hash, size: b.Size(), events: b.Header.EventCount, at: s.u.cfg.Now()})
 		l.bytes += b.Size()
-		l.next = nil
+		l.next, l.paced = nil, false
 	}
 }
 

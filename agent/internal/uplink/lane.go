@@ -15,8 +15,10 @@ type lane struct {
 	kind  evidence.StreamKind
 	spool *spool.Spool
 
-	cursor   *spool.Cursor // nil: nothing may be sent now
-	next     *spool.Batch  // read and not yet sent
+	cursor   *spool.Cursor   // nil: nothing may be sent now
+	next     *spool.Batch    // read and not yet sent
+	paced    bool            // Pace was asked about next
+	permit   <-chan struct{} // what Pace said; nil: next may be sent
 	inflight []sent
 	bytes    int // of inflight
 	// stale is how many Resends may still come for batches sent before the last one.
@@ -45,6 +47,7 @@ func (l *lane) reset() {
 		_ = l.cursor.Close()
 	}
 	l.cursor, l.next, l.inflight, l.bytes = nil, nil, nil, 0
+	l.paced, l.permit = false, nil
 }
 
 // seek makes number+1 the next batch to be sent.
@@ -56,6 +59,23 @@ func (l *lane) seek(number uint64) error {
 	}
 	l.cursor = cursor
 	return nil
+}
+
+// permitted asks Pace about the next batch, once, and reports whether it may be
+// sent now.
+func (l *lane) permitted(pace func(events uint32, bytes int) <-chan struct{}) bool {
+	if pace != nil && !l.paced {
+		l.paced, l.permit = true, pace(l.next.Header.EventCount, l.next.Size())
+	}
+	if l.permit == nil {
+		return true
+	}
+	select {
+	case <-l.permit:
+		l.permit = nil
+	default:
+	}
+	return l.permit == nil
 }
 
 // head is a Head frame, checked.

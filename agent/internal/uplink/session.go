@@ -52,7 +52,8 @@ type session struct {
 
 	window      int
 	windowBytes int
-	skew        time.Duration // the server's clock minus ours
+	permit      <-chan struct{} // to send the next batch; nil: nothing waits for one
+	skew        time.Duration   // the server's clock minus ours
 	// welcomed is the server's clock when it sent Welcome, uptime ours of then.
 	welcomed  time.Time
 	uptime    time.Duration
@@ -255,6 +256,7 @@ func (s *session) run() error {
 		case <-changed[0]:
 		case <-changed[1]:
 		case <-changed[2]:
+		case <-s.permit:
 		case <-upkeep.C:
 			err = s.upkeep()
 		case <-checkpoint.C:

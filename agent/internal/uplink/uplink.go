@@ -59,10 +59,12 @@ type Config struct {
 	// Settled is told of each batch how many events it has and how long after it was
 	// sent its acknowledgement came; nil: nobody. It must not block.
 	Settled func(events uint32, took time.Duration)
-	// Admit is called before each connection and Pace before each batch of so
-	// many bytes; they may wait. nil: no limit. Many agents may share them.
+	// Admit is called before each connection, and may wait. Pace is asked once
+	// before each batch of so many events and bytes: nil sends it now, a channel
+	// once it is closed; acknowledgements are taken meanwhile. Neither: no limit.
+	// Many agents may share them.
 	Admit func(ctx context.Context) error
-	Pace  func(ctx context.Context, bytes int) error
+	Pace  func(events uint32, bytes int) <-chan struct{}
 
 	// BackoffMin and BackoffMax bound the pause before reconnecting (1 s, 60 s).
 	BackoffMin, BackoffMax time.Duration

@@ -375,7 +375,7 @@ func TestSlowServerAndWindow(t *testing.T) {
 	paced := 0
 	var settled atomic.Int64
 	h.change = func(c *uplink.Config) {
-		c.Pace = func(_ context.Context, n int) error { paced += n; return nil }
+		c.Pace = func(_ uint32, n int) <-chan struct{} { paced += n; return nil }
 		c.Settled = func(events uint32, took time.Duration) {
 			if took < 0 {
 				t.Errorf("an acknowledgement came %s before its batch was sent", -took)
@@ -394,6 +394,36 @@ func TestSlowServerAndWindow(t *testing.T) {
 		t.Errorf("%d events were settled, want 30", settled.Load())
 	}
 	h.check(evidence.Bulk, sequence(1, 30))
+}
+
+// A batch that waits for its turn keeps no acknowledgement waiting: here each turn
+// comes by one.
+func TestPaceTakesAcks(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, servertest.New(t, time.Now))
+	turn := make(chan struct{}, 1)
+	turn <- struct{}{}
+	asked := 0
+	h.change = func(c *uplink.Config) {
+		c.Pace = func(events uint32, _ int) <-chan struct{} {
+			asked += int(events)
+			permit := make(chan struct{})
+			go func() {
+				<-turn
+				close(permit)
+			}()
+			return permit
+		}
+		c.Settled = func(uint32, time.Duration) { turn <- struct{}{} }
+	}
+	h.append(evidence.Bulk, 1, 10)
+	h.start()
+	h.drained()
+	h.stop()
+	if asked != 10 {
+		t.Errorf("turns were asked for %d events, want 10", asked)
+	}
+	h.check(evidence.Bulk, sequence(1, 10))
 }
 
 func TestDrainReconnects(t *testing.T) {

@@ -99,7 +99,8 @@ type ingestCommand struct {
 	Rounds   int    `help:"Rounds of which medians are printed." default:"3"`
 	Quick    bool   `help:"Only show that everything runs: little of each, once."`
 	Agent    string `help:"The assay-agent that sends; else the one beside this program." type:"path" placeholder:"FILE"`
-	Profiles string `help:"Write CPU profiles of the servers into this folder." type:"existingdir" placeholder:"DIR"`
+	Spools   string `help:"Folder for the agents' spools while they send, where they are not to sync the disk that Postgres syncs (/dev/shm); else beside the database." type:"existingdir" placeholder:"DIR"`
+	Profiles string `help:"Write CPU profiles of servers and agents into this folder." type:"existingdir" placeholder:"DIR"`
 }
 
 // Help is the command's long help.
@@ -128,7 +129,7 @@ func (c *ingestCommand) Run(e *env) error {
 	}
 	return e.measure(func(cfg bench.Config) (report, error) {
 		return bench.RunIngest(e.ctx, bench.IngestConfig{Config: cfg, Agents: c.Agents, Events: c.Events, Rounds: c.Rounds,
-			Agent: c.Agent, Self: self, Profiles: c.Profiles})
+			Agent: c.Agent, Self: self, Spools: c.Spools, Profiles: c.Profiles})
 	})
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,10 @@ type IngestConfig struct {
 	Rounds int // of which medians are printed
 	// Agent is the program that sends, Self the one that serves (see Serve).
 	Agent, Self string
-	// Profiles is where the servers write CPU profiles; "": none.
+	// Spools is a folder in which agents keep their spools while they send; "": where
+	// all else is, so that they sync the disk that Postgres syncs.
+	Spools string
+	// Profiles is where servers and agents write CPU profiles; "": none.
 	Profiles string
 }
 
@@ -59,13 +63,12 @@ type loadResult struct {
 // ingestRun is a benchmark of the way in under way.
 type ingestRun struct {
 	*stage
-	cfg IngestConfig
-	// spools are the prepared ones, idle those of the same agents before.
-	spools, idle string
-	base         int64 // events that the template holds already
-	rows         *rows
-	sent         loadResult // of all that is prepared
-	n            int
+	cfg    IngestConfig
+	spools string // the prepared ones
+	base   int64  // events that the template holds already
+	rows   *rows
+	sent   loadResult // of all that is prepared
+	n      int
 }
 
 // ingestRound is what one round measured.
@@ -82,7 +85,7 @@ func RunIngest(ctx context.Context, cfg IngestConfig) (report *IngestReport, err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	r := &ingestRun{stage: s, cfg: cfg, spools: filepath.Join(cfg.Dir, "spools"), idle: filepath.Join(cfg.Dir, "idle")}
+	r := &ingestRun{stage: s, cfg: cfg, spools: filepath.Join(cfg.Dir, "spools")}
 	if err := r.prepareSpools(ctx); err != nil {
 		return nil, err
 	}
@@ -144,9 +147,6 @@ func (r *ingestRun) enrolAndWrite(ctx context.Context, db *database) (err error)
 	if err := r.prepareAgents(ctx, env, address, 1); err != nil {
 		return err
 	}
-	if err := copyPrivate(r.idle, r.spools); err != nil {
-		return err
-	}
 	return r.prepareAgents(ctx, env, address, r.cfg.Events, "--prepare")
 }
 
@@ -162,10 +162,7 @@ func (r *ingestRun) prepareAgents(ctx context.Context, env []string, address str
 // serve starts a server process and returns the address that it listens on.
 func (r *ingestRun) serve(ctx context.Context, db *database, name string, args ...string) (*process, string, error) {
 	args = append([]string{"serve", "--dsn", r.cluster.dsn(db.name), "--keys", r.keys}, args...)
-	if r.cfg.Profiles != "" {
-		r.n++
-		args = append(args, "--cpuprofile", filepath.Join(r.cfg.Profiles, fmt.Sprintf("%02d-%s.prof", r.n, name)))
-	}
+	args = append(args, r.profile(name)...)
 	p, err := start(ctx, "server ("+name+")", r.cfg.Self, nil, args...)
 	if err != nil {
 		return nil, "", err
@@ -181,9 +178,19 @@ func (r *ingestRun) serve(ctx context.Context, db *database, name string, args .
 	return p, address, nil
 }
 
+// profile is what makes a process write its profile, in order of their starts.
+func (r *ingestRun) profile(name string) []string {
+	if r.cfg.Profiles == "" {
+		return nil
+	}
+	r.n++
+	return []string{"--cpuprofile", filepath.Join(r.cfg.Profiles, fmt.Sprintf("%02d-%s.prof", r.n, name))}
+}
+
 func (r *ingestRun) fleet(ctx context.Context, dir, address string, events int, env []string, args ...string) (*process, error) {
 	args = append([]string{"fleet", "--dir", dir, "--server", address, "--ca-hash", r.authority.Hash(), "--hosts", strconv.Itoa(r.cfg.Agents),
 		"--events", strconv.Itoa(events), "--once"}, args...)
+	args = append(args, r.profile("agents")...)
 	return start(ctx, "agents", r.cfg.Agent, env, args...)
 }
 
@@ -230,31 +237,21 @@ func (r *ingestRun) measure(ctx context.Context, plain bool, how replay, to *Ing
 // replay says what runs while the agents send, and how fast they may.
 type replay struct {
 	project, rules bool
-	pace           int // events a second that are written and sent; 0: what is prepared, as fast as they can
-}
-
-// pacedSeconds is about how long a paced measurement takes.
-const pacedSeconds = 8
-
-// events is how many each agent sends, but for the one that opened its streams.
-func (r *ingestRun) events(how replay) int {
-	if how.pace == 0 {
-		return r.cfg.Events
-	}
-	return min(r.cfg.Events, 2+how.pace*pacedSeconds/r.cfg.Agents)
+	pace           int // events a second that are sent; 0: as many as they can
 }
 
 // replay measures how fast the spools are acknowledged and, with projections, how
 // fast they have become facts.
 func (r *ingestRun) replay(ctx context.Context, db *database, how replay) (out Ingest, sent loadResult, err error) {
-	spools, from := filepath.Join(r.Dir, "replayed"), r.spools
-	if how.pace > 0 {
-		from = r.idle
-	}
-	if err := copyPrivate(spools, from); err != nil {
-		return out, sent, err
+	spools, err := os.MkdirTemp(cmp.Or(r.cfg.Spools, r.Dir), "replayed")
+	if err != nil {
+		return out, sent, fmt.Errorf("making a folder for spools: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(spools)) }()
+	spools = filepath.Join(spools, "fleet")
+	if err := copyPrivate(spools, r.spools); err != nil {
+		return out, sent, err
+	}
 	a, err := r.enter(ctx, db, spools, how)
 	defer func() { err = errors.Join(err, a.close()) }()
 	if err != nil {
@@ -289,7 +286,7 @@ func (r *ingestRun) replay(ctx context.Context, db *database, how replay) (out I
 	if out.RSS, err = a.held(); err != nil {
 		return out, sent, err
 	}
-	return out, sent, r.verify(ctx, db, sent, how)
+	return out, sent, r.verify(ctx, db, sent, how.project)
 }
 
 // enter starts the servers and the agents, which then wait connected.
@@ -313,7 +310,7 @@ func (r *ingestRun) enter(ctx context.Context, db *database, spools string, how 
 	if how.pace > 0 {
 		args = append(args, "--pace", strconv.Itoa(how.pace))
 	}
-	if a.agents, err = r.fleet(ctx, spools, address, r.events(how), nil, args...); err != nil {
+	if a.agents, err = r.fleet(ctx, spools, address, r.cfg.Events, nil, args...); err != nil {
 		return a, err
 	}
 	text, err := a.agents.line()
@@ -351,16 +348,16 @@ func catchUp(ctx context.Context, db *database, rules bool) error {
 }
 
 // verify counts what is stored: a rate of events that were lost is none.
-func (r *ingestRun) verify(ctx context.Context, db *database, sent loadResult, how replay) error {
+func (r *ingestRun) verify(ctx context.Context, db *database, sent loadResult, projected bool) error {
 	stored, err := db.count(ctx, `SELECT coalesce(sum(next_sequence), 0)::bigint FROM stream`)
 	if err != nil {
 		return err
 	}
-	written := r.cfg.Agents * (r.events(how) - 1)
+	written := r.cfg.Agents * (r.cfg.Events - 1)
 	if stored -= r.base; stored != int64(sent.Events) || sent.Events < written {
 		return fmt.Errorf("%d events were written and %d acknowledged, %d are stored", written, sent.Events, stored)
 	}
-	if !how.project || how.pace > 0 {
+	if !projected {
 		return nil
 	}
 	var reason string

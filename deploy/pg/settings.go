@@ -29,9 +29,12 @@ func defaults() map[string]string {
 		// Day partitions of wide tables are locked one by one.
 		"max_locks_per_transaction": "1024",
 		"max_wal_size":              "1GB",
-		"timezone":                  "UTC",
-		"log_timezone":              "UTC",
-		"log_line_prefix":           "%m [%p] %d ",
+		// Segments of the log are used again rather than removed and made anew: each
+		// that is made keeps every commit waiting for as long as 16 MB take to write.
+		"min_wal_size":    "1GB",
+		"timezone":        "UTC",
+		"log_timezone":    "UTC",
+		"log_line_prefix": "%m [%p] %d ",
 	}
 }
 

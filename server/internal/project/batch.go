@@ -73,10 +73,7 @@ func (e *Event) Message() *telemetryv1.Event {
 var errUnprojectable = errors.New("batch cannot be projected")
 
 // decoder decodes batches. It is not safe for concurrent use.
-type decoder struct {
-	zstd *zstd.Decoder
-	raw  []byte // of the block before, to be written over
-}
+type decoder struct{ zstd *zstd.Decoder }
 
 func newDecoder() (*decoder, error) {
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxRawSize), zstd.WithDecodeAllCapLimit(true))
@@ -92,15 +89,31 @@ func (d *decoder) close() { d.zstd.Close() }
 // is errUnprojectable.
 func (d *decoder) decode(s Stored) (*Batch, error) { return d.decodeInto(s, &room{}) }
 
-// room is memory for the events of a batch, which is used again for another when
-// nobody looks at them any more.
+// room is memory for a batch, which is used again for another when nobody looks at it
+// any more. All texts of the events are in it: whoever keeps one for longer than the
+// step copies it.
 type room struct {
 	events []Event
 	views  []telemetry.View
+	raw    []byte
 }
 
-// keptRoom is the most events that a room keeps memory for.
-const keptRoom = 512
+// keptRoom is the most events that a room keeps memory for, keptRaw the most bytes.
+const (
+	keptRoom = 512
+	keptRaw  = 512 << 10
+)
+
+// block returns room for a block of so many bytes, and no more than that.
+func (r *room) block(size int) []byte {
+	if size > keptRaw {
+		return make([]byte, 0, size)
+	}
+	if cap(r.raw) < size {
+		r.raw = make([]byte, 0, min(keptRaw, size+size/4))
+	}
+	return r.raw[:0:size]
+}
 
 // of returns room for n events.
 func (r *room) of(n int) ([]Event, []telemetry.View) {
@@ -122,7 +135,7 @@ func (d *decoder) decodeInto(s Stored, into *room) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnprojectable, err)
 	}
-	block, err := d.block(header, s.Payload)
+	block, err := d.block(header, s.Payload, into)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnprojectable, err)
 	}
@@ -138,17 +151,13 @@ func (d *decoder) decodeInto(s Stored, into *room) (*Batch, error) {
 	return batch, nil
 }
 
-// block decompresses a payload and checks that it holds what its header says. The
-// bytes in it are good until the next call, its strings for ever.
-func (d *decoder) block(header evidence.Header, payload []byte) (block telemetry.BlockView, err error) {
+// block decompresses a payload into room and checks that it holds what its header says.
+func (d *decoder) block(header evidence.Header, payload []byte, into *room) (block telemetry.BlockView, err error) {
 	if header.RawSize > MaxRawSize {
 		return block, fmt.Errorf("block of %d bytes is over the limit of %d", header.RawSize, MaxRawSize)
 	}
-	if cap(d.raw) < int(header.RawSize) {
-		d.raw = make([]byte, 0, header.RawSize)
-	}
 	// The decoder fills no more than the capacity that it is given.
-	raw, err := d.zstd.DecodeAll(payload, d.raw[:0:header.RawSize])
+	raw, err := d.zstd.DecodeAll(payload, into.block(int(header.RawSize)))
 	if err != nil {
 		return block, fmt.Errorf("decompressing payload: %w", err)
 	}

@@ -11,9 +11,10 @@ import (
 	"github.com/assay-audit/assay/server/internal/postgres"
 )
 
-// stepBatches is how many batches one transaction projects: about 10,000
-// events, where the cost of a COPY per row has levelled out.
-const stepBatches = 24
+// stepBatches is how many batches one transaction projects: some thousands of
+// events, where the cost of a COPY per row has levelled out, and no more than caches
+// hold.
+const stepBatches = 16
 
 // touchInterval is how often an idle lane says that it is at the head.
 const touchInterval = 2 * time.Second

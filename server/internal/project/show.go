@@ -43,7 +43,7 @@ func Show(stored postgres.StoredBatch, ordinal uint32) (*Shown, error) {
 	if stored.Absence != postgres.Present {
 		return nil, assay.Errorf(assay.NotFound, "the event's batch cannot be shown: %s", stored.Absence)
 	}
-	block, err := d.block(header, stored.Payload)
+	block, err := d.block(header, stored.Payload, &room{})
 	if err != nil {
 		return nil, assay.Errorf(assay.Invalid, "the batch cannot be read: %w", err)
 	}

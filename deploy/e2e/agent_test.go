@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -8,6 +9,8 @@ import (
 type agent struct {
 	world *world
 	dir   string
+	// program is the command that is started; nil: the program as users have it.
+	program []string
 }
 
 // enrol enrols an agent under a name of the drill's own.
@@ -43,7 +46,11 @@ type imported struct {
 // all of it is committed.
 func (a *agent) startImport(t *testing.T, paths ...string) importing {
 	t.Helper()
-	return importing{start(t, "assay-agent", append([]string{"import", "--dir=" + a.dir, "--json"}, paths...)...)}
+	command := a.program
+	if command == nil {
+		command = []string{program(t, "assay-agent")}
+	}
+	return importing{startCommand(t, nil, slices.Concat(command, []string{"import", "--dir=" + a.dir, "--json"}, paths)...)}
 }
 
 // result is what the import came to, which must be complete. Damaged files, if

@@ -22,8 +22,11 @@ var built programs
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.made {
-		if err := os.RemoveAll(built.dir); err != nil {
+	for _, p := range []*programs{&built, &clocked} {
+		if !p.made {
+			continue
+		}
+		if err := os.RemoveAll(p.dir); err != nil {
 			fmt.Fprintln(os.Stderr, "removing the programs:", err)
 			code = 1
 		}

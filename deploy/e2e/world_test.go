@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -222,6 +223,8 @@ func (w *world) awaitProjected(t *testing.T) {
 type server struct {
 	world                    *world
 	agents, console, metrics string
+	// program is what is started; "": the program as users have it.
+	program string
 	// within is a command that runs the program in some other place.
 	within []string
 	args   []string
@@ -243,7 +246,7 @@ func (s *server) serveArgs(dsn string) []string {
 // launch starts the program and waits for nothing.
 func (s *server) launch(t *testing.T) {
 	t.Helper()
-	s.child = startCommand(t, nil, slices.Concat(s.within, []string{program(t, "assay-server")}, s.args)...)
+	s.child = startCommand(t, nil, slices.Concat(s.within, []string{cmp.Or(s.program, program(t, "assay-server"))}, s.args)...)
 }
 
 // start starts the program and waits until it can work.

@@ -311,3 +311,28 @@ func call(t *testing.T, conn *grpc.ClientConn, method protoreflect.MethodDescrip
 	}
 	return stream.RecvMsg(&agentv1.EnrolResponse{})
 }
+
+// The server's clock is set back, to before the certificate of a stream that is open:
+// what comes then is not recorded, as it would never verify, and is when the clock is
+// right.
+func TestClockBeforeTheCertificate(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	agent := h.enrol(t)
+	c := h.connect(t, agent)
+	chain := c.open(t, evidence.Bulk, assay.ReasonFirst)
+	c.sendBatches(t, chain.Next(t, 1))
+	c.acked(t, 1)
+	size := h.count(t, `SELECT size FROM ledger_head`)
+	h.clock.advance(-3 * time.Hour)
+	late := chain.Next(t, 1)
+	c.sendBatches(t, late)
+	c.ends(t, codes.Unauthenticated)
+	if n := h.count(t, `SELECT size FROM ledger_head`); n != size {
+		t.Errorf("the ledger grew from %d to %d", size, n)
+	}
+	h.clock.advance(3 * time.Hour)
+	again := h.connect(t, agent)
+	again.sendBatches(t, late)
+	again.acked(t, 2)
+}

@@ -68,7 +68,8 @@ func (l Limits) check(sent *agentv1.Batch, c *caller) (b *assay.Batch, reason st
 	if err := checkFrame(payload, header.RawSize, l.MaxRaw); err != nil {
 		return nil, "payload", assay.Errorf(assay.Invalid, "batch %d: %w", header.Number, err)
 	}
-	b = &assay.Batch{Agent: c.agent.ID, Host: c.agent.HostID, CertificateSerial: c.serial, Header: header, HeaderBytes: sent.GetHeader(),
+	b = &assay.Batch{Agent: c.agent.ID, Host: c.agent.HostID, CertificateSerial: c.serial,
+		CertificateFrom: c.notBefore, CertificateUntil: c.notAfter, Header: header, HeaderBytes: sent.GetHeader(),
 		Hash: evidence.HashHeader(sent.GetHeader()), Payload: payload}
 	if signature := sent.GetHeadSignature(); len(signature) > 0 {
 		if len(signature) > maxSignature || !ecdsa.VerifyASN1(c.key, b.Hash[:], signature) {

@@ -42,11 +42,11 @@ func requirements(method string) requirement {
 
 // caller is who calls: an agent where the method asks for one.
 type caller struct {
-	address  netip.Addr
-	agent    assay.Agent
-	serial   []byte
-	key      *ecdsa.PublicKey
-	notAfter time.Time
+	address             netip.Addr
+	agent               assay.Agent
+	serial              []byte
+	key                 *ecdsa.PublicKey
+	notBefore, notAfter time.Time
 }
 
 type callerKey struct{}
@@ -93,7 +93,7 @@ func (s *Server) identify(ctx context.Context, c *caller) error {
 		s.metrics.refused("rate")
 		return assay.Errorf(assay.Limited, "too many streams of this agent: try again later")
 	}
-	c.serial, c.notAfter = ca.SerialBytes(leaf.SerialNumber), leaf.NotAfter
+	c.serial, c.notBefore, c.notAfter = ca.SerialBytes(leaf.SerialNumber), leaf.NotBefore, leaf.NotAfter
 	err = s.arriving(ctx, func() (err error) {
 		c.agent, err = s.cfg.Store.AgentByCertificate(ctx, c.serial, leaf.Raw)
 		return err

@@ -83,8 +83,8 @@ func (s *Server) endRevoked(ctx context.Context) error {
 		for i, sess := range part {
 			ids[i] = sess.caller.agent.ID
 			sessions[ids[i]] = sess
-			if !sess.outlives(0) {
-				sess.end(assay.Errorf(assay.Unauthentic, "the certificate has expired: renew it and connect again"))
+			if err := sess.authentic(0); err != nil {
+				sess.end(err)
 			}
 		}
 		revoked, err := s.cfg.Store.RevokedAmong(ctx, ids)

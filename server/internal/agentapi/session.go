@@ -214,9 +214,17 @@ func (s *session) releaseAll() {
 	<-s.whole
 }
 
-// outlives reports whether the certificate is valid for so much longer.
-func (s *session) outlives(d time.Duration) bool {
-	return s.server.cfg.Now().Add(d).Before(s.caller.notAfter)
+// authentic is nil while the certificate is valid, and for so much longer. Our clock
+// may have been set since the handshake: what is recorded by a certificate that is not
+// valid then would never verify.
+func (s *session) authentic(d time.Duration) error {
+	switch now := s.server.cfg.Now(); {
+	case now.Before(s.caller.notBefore):
+		return assay.Errorf(assay.Unauthentic, "by the server's clock the certificate is not valid yet: connect again when the clocks are right")
+	case !now.Add(d).Before(s.caller.notAfter):
+		return assay.Errorf(assay.Unauthentic, "the certificate has expired: renew it and connect again")
+	}
+	return nil
 }
 
 func (s *session) startDrain() { s.drainOnce.Do(func() { close(s.drain) }) }

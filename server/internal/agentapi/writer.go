@@ -130,14 +130,15 @@ func (w *writer) append(ctx context.Context, items []*item) error {
 func (w *writer) worthwhile(items []*item) []*item {
 	kept := items[:0]
 	for _, it := range items {
-		switch {
-		case it.session.ctx.Err() != nil:
+		if it.session.ctx.Err() != nil {
 			w.done(it)
-		case !it.session.outlives(commitTimeout):
-			w.fail([]*item{it}, assay.Errorf(assay.Unauthentic, "the certificate has expired: renew it and connect again"))
-		default:
-			kept = append(kept, it)
+			continue
 		}
+		if err := it.session.authentic(commitTimeout); err != nil {
+			w.fail([]*item{it}, err)
+			continue
+		}
+		kept = append(kept, it)
 	}
 	return kept
 }

@@ -12,11 +12,15 @@ type Batch struct {
 	Agent             AgentID
 	Host              HostID // of the agent
 	CertificateSerial []byte
-	Header            evidence.Header
-	HeaderBytes       []byte
-	Hash              evidence.Hash
-	HeadSignature     []byte
-	Payload           []byte
+	// CertificateFrom and CertificateUntil bound the time at which it may be recorded;
+	// zero: whoever hands it in answers for that.
+	CertificateFrom, CertificateUntil time.Time
+
+	Header        evidence.Header
+	HeaderBytes   []byte
+	Hash          evidence.Hash
+	HeadSignature []byte
+	Payload       []byte
 }
 
 // Size is what the batch holds of memory, in bytes.

@@ -350,6 +350,11 @@ func TestHandshakes(t *testing.T) {
 	if _, err := handshake(t, authority, server.TLS(), client()); err != nil {
 		t.Errorf("after eight days: %v", err)
 	}
+	// That clock was wrong, and is set right.
+	at.at = at.at.Add(-8 * 24 * time.Hour)
+	if _, err := handshake(t, authority, server.TLS(), client(mine)); err != nil {
+		t.Errorf("with the clock set back: %v", err)
+	}
 }
 
 // A derived key is the same for every server with the same folder, and another

@@ -29,6 +29,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate // under mu
+	made    time.Time        // under mu
 	expires time.Time        // under mu
 }
 
@@ -56,7 +57,10 @@ func (s *Server) certificate() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.authority.now().UTC().Truncate(time.Second)
-	if s.current != nil && now.Before(s.expires.Add(-serverRenewal)) {
+	// A clock that was ahead when it was made, and is set right, leaves a certificate
+	// of the future, which nobody takes.
+	ahead := now.Before(s.made.Add(-backdate / 2))
+	if s.current != nil && !ahead && now.Before(s.expires.Add(-serverRenewal)) {
 		return s.current, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -73,7 +77,7 @@ func (s *Server) certificate() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("making server certificate: %w", err)
 	}
 	s.current = &tls.Certificate{Certificate: append([][]byte{der}, s.authority.Chain()...), PrivateKey: key}
-	s.expires = template.NotAfter
+	s.made, s.expires = now, template.NotAfter
 	return s.current, nil
 }
 

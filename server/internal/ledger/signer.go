@@ -60,8 +60,7 @@ func (s *signers) of(serial string, der []byte, at time.Time) judged {
 	}
 	agent, err := s.certificates.VerifyAgent(known.certificate, at)
 	if err != nil {
-		known.agent = agent
-		return judged{known, err}
+		return judged{known, err} // what is known of other times stays
 	}
 	known.agent, known.from, known.to = agent, at, at
 	// Most likely it is believed until its end: then this was all there is to ask.

@@ -58,6 +58,11 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, plan *plan) error {
 	if plan.taken, err = s.advance(ctx, tx, plan); err != nil {
 		return err
 	}
+	// The clock may have been set since the batches were let in: leaves of such a time
+	// would be held against their certificates for ever.
+	if err := plan.authentic(); err != nil {
+		return err
+	}
 	plan.place()
 	if len(plan.committed) > 0 {
 		if err := copyBatches(ctx, tx, "batch", plan, plan.committed); err != nil {

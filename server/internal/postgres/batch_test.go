@@ -349,3 +349,27 @@ func TestAppendLeavesRollsBack(t *testing.T) {
 		t.Error("no leaves were appended")
 	}
 }
+
+// A clock that was set while a batch was on its way takes no position for it at a
+// time at which its certificate is not valid, and harms no other.
+func TestCertificateOfAnotherTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	agent := evidencetest.Enrol(t, b.store, b.authority, b.now)
+	chain := evidencetest.Open(t, b.store, agent, evidence.Bulk, assay.ReasonFirst)
+	size := b.count(t, `SELECT size FROM ledger_head`)
+	sent := chain.Next(t, 1)
+	sent.CertificateFrom, sent.CertificateUntil = agent.Certificate.NotBefore, agent.Certificate.NotAfter
+	right := b.now
+	for _, wrong := range []time.Time{agent.Certificate.NotBefore.Add(-time.Second), agent.Certificate.NotAfter.Add(time.Second)} {
+		b.now = wrong
+		if _, err := b.store.AppendBatches(t.Context(), []*assay.Batch{sent}); assay.KindOf(err) != assay.Unauthentic {
+			t.Errorf("at %s: %v", wrong, err)
+		}
+	}
+	if n := b.count(t, `SELECT size FROM ledger_head`); n != size {
+		t.Errorf("the ledger grew from %d to %d by what was not appended", size, n)
+	}
+	b.now = right
+	evidencetest.Append(t, b.store, assay.Committed, sent)
+}

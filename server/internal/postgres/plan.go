@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -102,6 +103,19 @@ func (p *plan) commit(i int, stream *lockedStream) {
 	stream.head = stream.head.After(&b.Header, b.Hash)
 	stream.offset = p.offsets[i]
 	p.past[pastKey{stream.head.Stream, b.Header.Epoch, b.Header.Number}] = pastBatch{hash: b.Hash, position: notYet - stream.offset}
+}
+
+// authentic holds the time that was taken against the certificates of what is to be
+// recorded at it.
+func (p *plan) authentic() error {
+	for _, i := range slices.Concat(p.committed, p.forked) {
+		b := p.batches[i]
+		if p.taken.at.Before(b.CertificateFrom) || !b.CertificateUntil.IsZero() && p.taken.at.After(b.CertificateUntil) {
+			return assay.Errorf(assay.Unauthentic, "batch %d came by a certificate that is not valid at %s, the server's time",
+				b.Header.Number, p.taken.at.Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 // notYet - offset stands for a position that this transaction has yet to take.

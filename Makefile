@@ -86,6 +86,9 @@ check: tools ## Check format, lint, conventions and that generated code is fresh
 	@go vet ./...
 	@go vet -vettool=$(CURDIR)/bin/tools/lint ./...
 	@staticcheck ./...
+	@go vet -tags wine ./agent/internal/kernel/winetest
+	@go vet -tags wine -vettool=$(CURDIR)/bin/tools/lint ./agent/internal/kernel/winetest
+	@staticcheck -tags wine ./agent/internal/kernel/winetest
 	@cd deploy/tools && go vet ./...
 	@go test -count=1 ./deploy/conventions
 
@@ -110,7 +113,7 @@ driver: ## Build the kernel driver, signed for tests: bin/driver/assay.sys
 ##@ Test
 
 .PHONY: test-driver
-test-driver: driver ## Test the driver: gates, core, scenarios and planted faults under Wine
+test-driver: driver ## Test the driver: gates, core, scenarios, planted faults and the agent under Wine
 	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test

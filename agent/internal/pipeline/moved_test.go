@@ -12,12 +12,13 @@ import (
 )
 
 // TestMoved: a source hears when its last event is durable, also where an event of
-// its other stream was stored after it and nothing follows.
+// its other stream was stored after it and nothing follows. An agent that may import
+// has a third stream, which says nothing of either.
 func TestMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		control, bulk := newMemoryStore(), newMemoryStore()
 		p, err := New(Config{
-			Stores: map[evidence.StreamKind]Store{evidence.Control: control, evidence.Bulk: bulk},
+			Stores: map[evidence.StreamKind]Store{evidence.Control: control, evidence.Bulk: bulk, evidence.Import: newMemoryStore()},
 			Log:    slog.New(slog.DiscardHandler), Now: time.Now, Linger: time.Second,
 		})
 		if err != nil {
@@ -25,6 +26,7 @@ func TestMoved(t *testing.T) {
 		}
 		defer func() { _ = p.Close(t.Context()) }()
 		bulk.setErr(spool.ErrFull)
+		defer bulk.setErr(nil) // or a failed test would wait for room
 		file := &telemetryv1.Event{Body: &telemetryv1.Event_File{File: &telemetryv1.FileEvent{Action: "FILE_WRITE"}}}
 		gap := &telemetryv1.Event{Body: &telemetryv1.Event_Gap{Gap: &telemetryv1.Gap{Source: "kernel"}}}
 		for i, ev := range []*telemetryv1.Event{file, gap} {

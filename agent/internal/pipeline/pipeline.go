@@ -177,8 +177,11 @@ func (p *Pipeline) Position(key string) []byte {
 			least = position
 		}
 	}
-	if position := p.durable(evidence.Import, key); position != nil {
-		return position
+	// What is imported takes one stream, and nothing else says how far it is.
+	if imports := p.cfg.Stores[evidence.Import]; imports != nil {
+		if position := imports.Position(key); position != nil {
+			return position
+		}
 	}
 	return least
 }

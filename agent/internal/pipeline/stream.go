@@ -251,7 +251,7 @@ func (s *stream) cross(b *block, last *spool.Draft) {
 		}
 	}
 	for _, other := range s.p.streams {
-		if other == s || len(newest) == 0 {
+		if other == s || other.kind == evidence.Import || len(newest) == 0 {
 			continue
 		}
 		other.mu.Lock()

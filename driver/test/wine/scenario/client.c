@@ -24,8 +24,8 @@ static void SetText(uint16_t *out, const wchar_t *text) {
 struct double_command *Command(enum double_op op, const wchar_t *text0, const wchar_t *text1) {
     memset(&command, 0, sizeof command);
     command.op = op;
-    command.pid = 1000;
-    command.tid = 1004;
+    command.pid = ACTOR;
+    command.tid = ACTOR + 4;
     SetText(command.text[0], text0);
     SetText(command.text[1], text1);
     return &command;

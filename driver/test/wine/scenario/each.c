@@ -23,7 +23,7 @@ static void NothingLeft(void) {
 }
 
 /* Of each source something that it records. */
-static void PlayAll(void) {
+void ActEach(void) {
     struct double_command *c;
 
     for (int i = 0; i < 2; i++) {
@@ -71,7 +71,7 @@ static bool Sources(struct assay_description *d) {
 
     if (!CHECK(Describe(&before)))
         return false;
-    PlayAll();
+    ActEach();
     if (!CHECK(Describe(d)))
         return false;
     for (unsigned i = 0; i < ASSAY_SOURCES; i++) {

@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #define DISK L"\\Device\\HarddiskVolume1"
+#define STICK L"\\Device\\HarddiskVolume7"
 #define EDITOR DISK L"\\Windows\\notepad.exe"
 
 static struct double_command *File(enum double_op op, uint64_t id, const wchar_t *path) {
@@ -44,24 +45,22 @@ static void Long(void) {
         name[i] = L'x';
     name[600] = 0;
     c = Command(OP_PROCESS_START, name, L"x");
-    c->a[0] = 1004;
+    c->a[0] = ACTOR + 8;
     CHECK(Play(c));
     c = File(OP_FILE_OPEN, 10, DISK L"\\l.txt");
-    c->pid = 1004;
+    c->pid = ACTOR + 8;
     c->a[2] = 2;
     c->a[3] = 2;
     CHECK(Play(c));
     Close(10, 0);
 }
 
-void Files(void) {
-    const struct assay_header *h;
+/* Two processes begin, and files are made, written, renamed and deleted by every route: 2 records of processes and 11 of files. */
+void ActFiles(void) {
     struct double_command *c;
-    struct reader r;
 
-    ReaderStart(&r, true, false);
     c = Command(OP_PROCESS_START, EDITOR, L"edit a.txt"); /* who does it */
-    c->a[0] = 1000;
+    c->a[0] = ACTOR;
     CHECK(Play(c));
     Open(1, DISK L"\\a.txt", 0, 2, 2); /* created, written twice: one record of each */
     for (int i = 0; i < 2; i++) {
@@ -98,6 +97,14 @@ void Files(void) {
     Open(9, L"\\Device\\Mup\\server\\share\\r.txt", 0, 2, 2); /* on a server */
     Close(9, 0);
     Long();
+}
+
+void Files(void) {
+    const struct assay_header *h;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActFiles();
     EQUAL(ReaderRead(&r, 14), 14);
     h = ReaderFind(&r, ASSAY_FILE_CREATED, 2); /* the beginning of a long name, and how long it was */
     EQUAL(BODY(assay_file, h)->image.size, 1024);
@@ -134,28 +141,35 @@ void Files(void) {
     ReaderEnd(&r);
 }
 
+/* A stick is plugged in; it is described later, by the worker. */
+void ActPlug(void) {
+    static const char disk[] = "Acme\0 Stick 9  \0007A\0BACKUP";
+    struct double_command *c = Command(OP_VOLUME, STICK, L"\\??\\Volume{1}");
+
+    c->a[0] = 7; /* USB */
+    c->a[1] = 1; /* removable */
+    memcpy(c->data, disk, sizeof disk);
+    c->bytes = sizeof disk;
+    CHECK(Play(c));
+}
+
+void ActUnplug(void) { CHECK(Play(Command(OP_VOLUME_GONE, STICK, NULL))); }
+
 #define HURRIED 10u
 void Volumes(void) {
     const struct assay_header *h;
-    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
-    c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", L"\\??\\Volume{1}");
-    c->a[0] = 7; /* USB */
-    c->a[1] = 1; /* removable */
-    memcpy(c->data, "Acme\0 Stick 9  \0007A\0BACKUP", sizeof "Acme\0 Stick 9  \0007A\0BACKUP");
-    c->bytes = sizeof "Acme\0 Stick 9  \0007A\0BACKUP";
-    CHECK(Play(c));
+    ActPlug();
     ReaderRead(&r, 2); /* described by the worker */
-    c = Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume7", NULL);
-    CHECK(Play(c));
+    ActUnplug();
     EQUAL(ReaderRead(&r, 3), 3);
     h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
     EQUAL(BODY(assay_volume, h)->bus_type, 7);
     EQUAL(BODY(assay_volume, h)->removable, 1);
     CHECK(TextIs(h, BODY(assay_volume, h)->guid, L"\\\\?\\Volume{1}"));
-    CHECK(TextIs(h, BODY(assay_volume, h)->device, L"\\Device\\HarddiskVolume7"));
+    CHECK(TextIs(h, BODY(assay_volume, h)->device, STICK));
     for (int i = 0; i < 2; i++) { /* what leaves is told as it was when it came */
         h = ReaderFind(&r, i == 0 ? ASSAY_VOLUME_ARRIVED : ASSAY_VOLUME_LEFT, 0);
         EQUAL(BODY(assay_volume, h)->bus_type, 7);
@@ -192,20 +206,21 @@ static struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t lo
 }
 
 static void Stream(uint64_t flow, uint32_t flags, unsigned bytes) {
+    static const char request[] = "GET /x HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: ua\r\n\r\n";
     struct double_command *c = Flow(OP_STREAM, flow, 0, 0, flags);
 
     memset(c->data, (int)flow, bytes);
+    if ((flags & FLOW_INBOUND) == 0)
+        memcpy(c->data, request, sizeof request - 1);
     c->bytes = bytes;
     CHECK(Play(c));
 }
 
-void Flows(void) {
-    const struct assay_header *h;
-    struct double_command *c;
+/* Connections in both directions, one refused, one that ends, and what is sent over it: 6 records of flows and 3 of payload. */
+void ActFlows(void) {
     uint64_t held = Status(STATUS_CONTEXTS); /* the driver's thread */
-    struct reader r;
+    struct double_command *c;
 
-    ReaderStart(&r, true, false);
     CHECK(Play(Flow(OP_CONNECT, 1, 50000, 443, 0)));
     c = Flow(OP_CONNECT, 1, 50000, 443, 0); /* asked again: no second record */
     c->a[5] = 4;
@@ -221,6 +236,14 @@ void Flows(void) {
     CHECK(Play(Flow(OP_ACCEPT, 3, 8080, 60000, FLOW_INBOUND)));
     CHECK(Play(Flow(OP_CONNECT, 4, 50001, 25, FLOW_REFUSED)));
     CHECK(Play(Flow(OP_CONNECT, 5, 50002, 443, FLOW_V6)));
+}
+
+void Flows(void) {
+    const struct assay_header *h;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActFlows();
     EQUAL(ReaderRead(&r, 10), 10);
     EQUAL(ReaderCount(&r, ASSAY_FLOW_CONNECTED), 2);
     h = ReaderFind(&r, ASSAY_FLOW_CONNECTED, 0);
@@ -241,32 +264,46 @@ void Flows(void) {
     ReaderEnd(&r);
 }
 
-/* A question and its answer, an answer between two servers told once, and what is no name service not at all. */
-void Names(void) {
-    static const struct {
-        uint16_t local, remote;
-        uint32_t flags;
-    } datagrams[] = {{50000, 53, 0}, {50000, 53, FLOW_INBOUND}, {5353, 5353, FLOW_INBOUND}, {50000, 123, 0}};
-    struct reader r;
+/* Datagrams of names, and one that is of none. */
+static const struct datagram {
+    uint16_t local, remote;
+    uint32_t flags;
+    const char *data;
+    unsigned bytes;
+} datagrams[] = {
+#define DATAGRAM(text) text, sizeof text - 1
+    {50000, 53, 0, DATAGRAM("\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\7example\3com\0\0\1\0\1")},
+    {50000, 53, FLOW_INBOUND, DATAGRAM("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\3www\7example\3com\0\0\1\0\1\xC0\x0C\0\1\0\1\0\0\0\x3C\0\4\x5D\xB8\xD8\x22")},
+    {5353, 5353, FLOW_INBOUND, DATAGRAM("\0\0\x84\0\0\0\0\1\0\0\0\0\7printer\5local\0\0\1\0\1\0\0\0\x3C\0\4\xC0\0\2\7")},
+    {50000, 123, 0, DATAGRAM("\x23 what is the time")},
+};
 
-    ReaderStart(&r, true, false);
+/* A question and its answer, an answer to all, and the time, which is no name: 3 records of payload. */
+void ActNames(void) {
     for (unsigned i = 0; i < 4; i++) {
         struct double_command *c = Flow(OP_DATAGRAM, 9, datagrams[i].local, datagrams[i].remote, datagrams[i].flags);
 
         c->a[2] = 17;
         c->a[6] = i & 1; /* in one piece and in several */
-        memcpy(c->data + 32, "\x12\x34\x01\x00 question", 13);
-        c->bytes = 32 + 13;
+        memcpy(c->data + 32, datagrams[i].data, datagrams[i].bytes);
+        c->bytes = 32 + datagrams[i].bytes;
         CHECK(Play(c));
     }
+}
+
+void Names(void) {
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActNames();
     EQUAL(ReaderRead(&r, 4), 4);
     EQUAL(ReaderCount(&r, ASSAY_PAYLOAD_COPIED), 3);
     for (unsigned i = 0; i < 3; i++) {
         const struct assay_header *h = ReaderFind(&r, ASSAY_PAYLOAD_COPIED, i);
 
-        EQUAL(BODY(assay_payload, h)->data.size, 13);
+        EQUAL(BODY(assay_payload, h)->data.size, datagrams[i].bytes);
         EQUAL(BODY(assay_payload, h)->hint, ASSAY_HINT_DNS);
-        CHECK(memcmp((const uint8_t *)h + BODY(assay_payload, h)->data.offset, "\x12\x34", 2) == 0);
+        CHECK(memcmp((const uint8_t *)h + BODY(assay_payload, h)->data.offset, datagrams[i].data, datagrams[i].bytes) == 0);
     }
     ReaderEnd(&r);
 }

@@ -1,4 +1,7 @@
-/* scenario.exe [NAME...]: runs the scenarios of those names, or all; exit status 1 when one failed. */
+/*
+ * scenario.exe [NAME...]: runs the scenarios of those names, or all; exit status 1 when one failed.
+ * scenario.exe --serve: plays what it is told on standard input, for another reader of the driver.
+ */
 #include "scenario.h"
 
 /* After a stop nothing of the driver is left: no memory, no registration, no reference. */
@@ -56,6 +59,8 @@ int wmain(int argc, wchar_t **argv) {
     int failed = 0, ran = 0;
 
     setvbuf(stdout, NULL, _IONBF, 0);
+    if (argc == 2 && wcscmp(argv[1], L"--serve") == 0)
+        return Serve();
     for (const struct scenario *s = scenarios; s->name != NULL; s++) {
         wchar_t name[64];
         bool wanted = argc < 2;

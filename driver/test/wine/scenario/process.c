@@ -4,13 +4,13 @@
 #define CMD L"\\Device\\HarddiskVolume1\\Windows\\System32\\cmd.exe"
 #define LSASS L"\\Device\\HarddiskVolume1\\Windows\\System32\\lsass.exe"
 
-static struct double_command *Many(unsigned first, unsigned count) {
+struct double_command *Many(unsigned first, unsigned count) {
     struct double_command *c = Command(OP_PROCESS_START, CMD, L"cmd /c echo #");
 
     c->a[0] = first;
     c->step = 4;
     c->repeat = count;
-    c->a[1] = 1000;
+    c->a[1] = ACTOR;
     c->a[2] = 132000000000000000ull;
     return c;
 }
@@ -30,12 +30,12 @@ void Order(void) {
 
         swprintf(command, 32, L"cmd /c echo %u", i);
         EQUAL(h->n, i + 1);
-        EQUAL(h->pid, 1000);
-        EQUAL(h->tid, 1004);
+        EQUAL(h->pid, ACTOR);
+        EQUAL(h->tid, ACTOR + 4);
         EQUAL(p->pid, 2000 + 4 * i);
         EQUAL(p->created, 132000000000000000ull + i);
-        EQUAL(p->parent_pid, 1000);
-        EQUAL(p->creator_pid, 1000);
+        EQUAL(p->parent_pid, ACTOR);
+        EQUAL(p->creator_pid, ACTOR);
         EQUAL(p->session, 1);
         EQUAL(p->user.size, 28);
         EQUAL(p->integrity, 0x3000);
@@ -46,17 +46,21 @@ void Order(void) {
     ReaderEnd(&r);
 }
 
+void ActExit(unsigned pid) {
+    struct double_command *c = Command(OP_PROCESS_EXIT, NULL, NULL);
+
+    c->a[0] = pid;
+    c->a[1] = 0xC0000005;
+    CHECK(Play(c));
+}
+
 /* What ran before is told once, an exit with its status, and a process that came after the snapshot is not told twice. */
 void Exits(void) {
-    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
     CHECK(Play(Many(2000, 1)));
-    c = Command(OP_PROCESS_EXIT, NULL, NULL);
-    c->a[0] = 2000;
-    c->a[1] = 0xC0000005;
-    CHECK(Play(c));
+    ActExit(2000);
     ReaderRead(&r, 3);
     EQUAL(ReaderCount(&r, ASSAY_PROCESS_EXITED), 1);
     EQUAL((uint32_t)BODY(assay_exit, ReaderFind(&r, ASSAY_PROCESS_EXITED, 0))->status, 0xC0000005);

@@ -39,6 +39,7 @@ DWORD ServiceStarts(void);                          /* the boot guard's count */
 void ServiceStartsSet(DWORD starts);
 
 /* client.c */
+#define ACTOR 100000u /* whose activity it is by default: a number that Wine gives to no process, among them the reader */
 extern HANDLE double_device, assay_device;
 bool DoubleOpen(void);
 void DoubleClose(void);
@@ -88,6 +89,17 @@ bool Left(struct left *out);
 void Clean(void);
 bool Settled(void); /* the list of running processes is told */
 void StopDriver(void);
+
+/* Acts: what scenarios play, and --serve for another reader. */
+struct double_command *Many(unsigned first, unsigned count); /* starts of processes first, first + 4, ... of ACTOR, with "cmd /c echo N" */
+void ActExit(unsigned pid);
+void ActFiles(void);
+void ActPlug(void);
+void ActUnplug(void);
+void ActFlows(void);
+void ActNames(void);
+void ActEach(void);
+int Serve(void); /* serve.c */
 
 /* The scenarios. */
 struct scenario {

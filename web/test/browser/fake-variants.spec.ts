@@ -207,7 +207,7 @@ describe("tables", () => {
     const box = page.locator("[data-table]");
     for (let i = 0; i < 6; i++) {
       await box.evaluate((element) => element.scrollTo(0, element.scrollHeight));
-      await page.waitForLoadState("networkidle");
+      await settled(page);
     }
     await page.getByText("900 in all").waitFor();
     expect(await page.locator("main [data-row]").count()).toBeLessThan(80);

@@ -117,16 +117,16 @@ test-driver: driver ## Test the driver: gates, core, scenarios, planted faults a
 	@$(MAKE) -C driver OUT=$(CURDIR)/bin/driver test
 
 .PHONY: test
-test: ## Run all Go tests, drills in short, with the race detector on a Postgres of their own
+test: ## Run all Go tests, drills in short, raced where that can show anything, on a Postgres of their own
 	@deploy/setup test
 	@mkdir -p bin/tools
 	@go build -o bin/tools/ ./deploy/pg/cmd/with-postgres ./deploy/testreport
-	@ASSAY_DRILL=$${ASSAY_DRILL:-short} with-postgres go test -race -shuffle=on -timeout 40m -json $(TESTFLAGS) $(PKG) | testreport
+	@ASSAY_DRILL=$${ASSAY_DRILL:-short} with-postgres deploy/go-test $(PKG) -- -shuffle=on -timeout 40m $(TESTFLAGS) | testreport
 
 .PHONY: test-web
 test-web: ## Check and test the console, in Chromium too
 	@deploy/setup web
-	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser
+	@cd web; npm run --silent check & check=$$!; npm run --silent test || { wait $$check; exit 1; }; wait $$check; npm run --silent test:browser
 
 .PHONY: test-console
 test-console: ## Test the console against a real server with the demonstration's data

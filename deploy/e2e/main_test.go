@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -20,7 +23,16 @@ type programs struct {
 
 var built programs
 
+// atOnce is how many drills run beside each other: more than there are cores, as
+// a drill spends most of its time waiting for a lease to end or a timer to ring.
+const atOnce = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := widen(); err != nil {
+		fmt.Fprintln(os.Stderr, "running drills beside each other:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	for _, p := range []*programs{&built, &clocked} {
 		if !p.made {
@@ -32,6 +44,17 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// widen lets atOnce drills run, unless -parallel says otherwise.
+func widen() error {
+	const name = "test.parallel"
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == name })
+	if asked {
+		return nil
+	}
+	return flag.Set(name, strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
 }
 
 // program is the path of one of the programs.

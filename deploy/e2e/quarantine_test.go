@@ -80,6 +80,7 @@ func TestUnprojectableBatch(t *testing.T) {
 			break
 		}
 	}
+	w.awaitEvaluated(t) // before its first a server refuses to say what it found
 	w.awaitQuarantineFindings(t, "open", bad)
 	if code, report := w.verifyLedger(t); code != 1 || !anyNames(report.Problems, []string{"payload", fmt.Sprintf("at position %d", bad)}) {
 		t.Errorf("with a damaged payload the verification says %q, exit code %d", report.Problems, code)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -195,7 +196,9 @@ func (s *Server) stopLocked(ctx context.Context) error {
 func (s *Server) release() error {
 	err := s.socket.remove()
 	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+		// Closing is not enough: a child that this process forks at this moment for
+		// something else has the file too, until it has become its own program.
+		err = errors.Join(err, syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
 		s.lock = nil
 	}
 	return err

@@ -148,6 +148,45 @@ func TestStopAndStartGoesOn(t *testing.T) {
 	}
 }
 
+// TestStopWhileForking: whatever this process forks has all its files for a moment.
+func TestStopWhileForking(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	first := start(t, pg.Config{Dir: dir})
+	inherited := duplicate(t, filepath.Join(dir, "lock"))
+	defer inherited.Close()
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start(t, pg.Config{Dir: dir})
+}
+
+// duplicate is the open file of that name once more, as a forked process has it.
+func duplicate(t *testing.T, name string) *os.File {
+	t.Helper()
+	const mine = "/proc/self/fd"
+	open, err := os.ReadDir(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range open {
+		if target, err := os.Readlink(filepath.Join(mine, one.Name())); err != nil || target != name {
+			continue
+		}
+		descriptor, err := strconv.Atoi(one.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied, err := syscall.Dup(descriptor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return os.NewFile(uintptr(copied), name)
+	}
+	t.Fatalf("nobody has %s open", name)
+	return nil
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	server := start(t, pg.Config{Dir: folder(t), Settings: map[string]string{

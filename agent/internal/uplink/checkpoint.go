@@ -71,13 +71,14 @@ func (s *session) checkpoint(c *agentv1.Checkpoint) error {
 func (s *session) fork(reason string, signed []byte) error {
 	u := s.u
 	u.cfg.Log.Error("ledger_fork: the server's ledger contradicts itself, nothing is deleted here any more", "reason", reason)
-	err := u.saveState(func(st *State) {
-		st.Fork, st.ForkAt, st.ForkNote = reason, u.cfg.Now(), string(signed[:min(len(signed), 64<<10)])
-	})
+	// Told before it is recorded as told: killed in between, the next start tells
+	// it once more, and not never.
 	if u.cfg.LedgerForked != nil {
 		u.cfg.LedgerForked(reason)
 	}
-	return err
+	return u.saveState(func(st *State) {
+		st.Fork, st.ForkAt, st.ForkNote = reason, u.cfg.Now(), string(signed[:min(len(signed), 64<<10)])
+	})
 }
 
 func (s *session) verify(c *agentv1.Checkpoint) (checkpoint evidence.Checkpoint, err error) {

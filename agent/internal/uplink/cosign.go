@@ -76,17 +76,18 @@ func (s *session) follow(changes [][]byte) (again bool, err error) {
 		}
 		key, next.KeyChanges = to, append(next.KeyChanges, string(change))
 	}
-	if err := u.saveState(func(st *State) { *st = next }); err != nil {
-		return false, err
-	}
-	u.cfg.Log.Info("the ledger has another key, by the word of the one before", "key", key.text, "was", u.trusted.text)
-	u.trusted = key
+	// Told before it is recorded, as a fork is.
 	if lost != "" {
 		u.cfg.Log.Error("ledger_succeeded", "what", lost)
 		if u.cfg.LedgerSucceeded != nil {
 			u.cfg.LedgerSucceeded(lost)
 		}
 	}
+	if err := u.saveState(func(st *State) { *st = next }); err != nil {
+		return false, err
+	}
+	u.cfg.Log.Info("the ledger has another key, by the word of the one before", "key", key.text, "was", u.trusted.text)
+	u.trusted = key
 	return again, nil
 }
 

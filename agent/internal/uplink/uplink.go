@@ -46,7 +46,8 @@ type Config struct {
 
 	// Welcomed is told the server's limits and its clock minus ours; nil: nobody.
 	Welcomed func(limits *agentv1.Limits, skew time.Duration)
-	// LedgerForked is told once that the ledger contradicts itself; nil: nobody.
+	// LedgerForked is told that the ledger contradicts itself, once but for a crash
+	// meanwhile; nil: nobody.
 	LedgerForked func(reason string)
 	// LedgerSucceeded is told that the ledger was restored and has lost leaves, by
 	// its own word; nil: nobody.

@@ -114,7 +114,13 @@ func (h *host) start() {
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Upkeep: 5 * time.Millisecond,
 		CheckpointMin: time.Hour, CheckpointMax: time.Hour,
-		LedgerForked: func(string) { h.forks.Add(1) },
+		LedgerForked: func(string) {
+			h.forks.Add(1)
+			// Killed right here, the agent must tell it again when it starts.
+			if state := h.state(); state.Fork != "" {
+				h.t.Errorf("recorded as told before it is: %s", state.Fork)
+			}
+		},
 		Acked: func(evidence.StreamKind) {
 			select {
 			case h.acked <- struct{}{}:

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, password, places, settled, shoot, signIn, user, visit, type Visit } from "./browser";
+import { axe, enter, launch, password, places, settled, shoot, signIn, user, visit, type Visit } from "./browser";
 
 // What people do, on any server that holds at least one host: nothing here
 // knows the names of a fixture.
@@ -16,7 +16,7 @@ afterAll(async () => {
 
 async function signedIn(look = {}): Promise<Visit> {
   const made = await visit(browser, look);
-  await signIn(made.page);
+  await enter(made.page);
   await settled(made.page);
   return made;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll } from "vitest";
+import { chromium, type Browser, type BrowserContext, type Cookie, type Page, type Request } from "playwright-core";
+import { afterAll, afterEach, TestRunner } from "vitest";
 import { startFake } from "../fake/server";
 
 const { ASSAY_WEB_URL: named, ASSAY_WEB_USER: namedUser, ASSAY_WEB_PASSWORD: namedPassword } = process.env;
@@ -34,7 +34,23 @@ interface Look {
   readonly height?: number;
 }
 
-/** visit opens a fresh, signed-out page. */
+// The pages of the test that runs. One that fails closes nothing itself.
+const open = new Set<Visit>();
+afterEach(async ({ task }) => {
+  for (const one of open) {
+    if (task.result?.state === "fail") console.log(await seen(one));
+    await one.context.close();
+  }
+  open.clear();
+});
+
+/** seen tells what somebody would see on a page, for the report of a test that failed. */
+async function seen({ page, problems }: Visit): Promise<string> {
+  const focus = await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200));
+  return [`at ${page.url()}`, `focus ${focus}`, ...problems, await page.locator("body").ariaSnapshot()].join("\n");
+}
+
+/** visit opens a fresh, signed-out page; a test's own is closed after it. */
 export async function visit(browser: Browser, look: Look = {}): Promise<Visit> {
   const context = await browser.newContext({
     baseURL: baseUrl,
@@ -46,6 +62,7 @@ export async function visit(browser: Browser, look: Look = {}): Promise<Visit> {
   });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  watch(page);
   const problems: string[] = [];
   page.on("console", (message) => {
     // Chromium reports every refused request; what the console makes of it is tested elsewhere.
@@ -55,22 +72,74 @@ export async function visit(browser: Browser, look: Look = {}): Promise<Visit> {
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
   });
-  return { page, context, problems };
+  const made = { page, context, problems };
+  if (TestRunner.getCurrentTest() !== undefined) open.add(made);
+  return made;
 }
 
-/** signIn goes through the form. */
+/** signIn goes through the form, until the console stands. */
 export async function signIn(page: Page, name = user, secret = password): Promise<void> {
   await page.goto("/sign-in");
   await page.locator("input[name=name]").fill(name);
   await page.locator("input[name=password]").fill(secret);
   await page.getByRole("button", { name: "Sign in" }).click();
+  // The address changes before the page does, and the sign-in page hears no keys.
   await page.waitForURL(/\/overview/);
+  await page.locator("#main h1").waitFor();
 }
 
-/** settled waits until nothing loads any more. */
+// Of each user the session that the first test began; nobody signs it out.
+const sessions = new Map<string, Cookie[]>();
+
+/** enter goes to the overview signed in, by the form once: a server answers only so many who sign in. */
+export async function enter(page: Page, name = user, secret = password): Promise<void> {
+  const kept = sessions.get(name);
+  if (kept === undefined) {
+    await signIn(page, name, secret);
+    sessions.set(name, await page.context().cookies());
+    return;
+  }
+  await page.context().addCookies(kept);
+  await page.goto("/overview");
+  await page.locator("#main h1").waitFor();
+}
+
+interface Traffic {
+  made: number;
+  readonly out: Set<Request>;
+}
+const traffic = new WeakMap<Page, Traffic>();
+
+/** watch counts the requests that a page makes, and remembers those that are out. */
+function watch(page: Page): void {
+  const of: Traffic = { made: 0, out: new Set() };
+  traffic.set(page, of);
+  page.on("request", (request) => {
+    of.made++;
+    // What is saved from memory is asked of nobody.
+    if (request.url().startsWith("http")) of.out.add(request);
+  });
+  page.on("requestfinished", (request) => of.out.delete(request));
+  page.on("requestfailed", (request) => of.out.delete(request));
+}
+
+/**
+ * settled waits until nothing loads any more: no request is out, all that came is
+ * drawn, and drawing it asked for nothing else. Playwright's own networkidle says
+ * so once for each document, and is true at once after a step inside of the console.
+ */
 export async function settled(page: Page): Promise<void> {
-  await page.waitForLoadState("networkidle");
-  await page.waitForFunction(() => document.querySelector("[role=status] .sr") === null && document.querySelector("h1") !== null);
+  const of = traffic.get(page) ?? { made: 0, out: new Set() };
+  let before: number;
+  do {
+    before = of.made;
+    await page.waitForFunction(
+      () =>
+        new Promise((done) => {
+          requestIdleCallback(() => done(document.querySelector("[role=status] .sr") === null && document.querySelector("h1") !== null));
+        }),
+    );
+  } while (of.out.size > 0 || of.made !== before);
 }
 
 /** themed turns a page that follows the system light or dark. */

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, settled, shoot, signIn, visit, type Visit } from "./browser";
+import { axe, enter, launch, settled, shoot, visit, type Visit } from "./browser";
 
 // What people do with alerts and rules, on a real server with the data of the
 // demonstration. It changes that data: it is no test for any other server.
@@ -15,7 +15,7 @@ afterAll(async () => {
 
 async function signedIn(): Promise<Visit> {
   const made = await visit(browser);
-  await signIn(made.page);
+  await enter(made.page);
   await settled(made.page);
   return made;
 }

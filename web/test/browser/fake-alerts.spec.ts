@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, settled, shoot, signIn, visit } from "./browser";
+import { axe, enter, launch, settled, shoot, visit } from "./browser";
 
 // What people do with alerts, rules, suppressions and notifications, on the
 // fake's own data.
@@ -16,7 +16,7 @@ afterAll(async () => {
 
 async function as(name: string, look = {}) {
   const made = await visit(browser, look);
-  await signIn(made.page, name, "assay");
+  await enter(made.page, name, "assay");
   return made;
 }
 

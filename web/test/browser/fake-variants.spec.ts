@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, launch, settled, shoot, signIn, visit, type Visit } from "./browser";
+import { axe, enter, launch, settled, shoot, visit, type Visit } from "./browser";
 
 // What needs the fake's own data: the empty and the broken server, the viewer,
 // names that mean ill, and numbers that must lead to as many rows.
@@ -18,7 +18,7 @@ const pages = ["/overview", "/controls/pci-dss", "/controls/pci-dss/10.2.1.6", "
 
 async function as(name: string, look = {}) {
   const made = await visit(browser, look);
-  await signIn(made.page, name, "assay");
+  await enter(made.page, name, "assay");
   return made;
 }
 
@@ -207,7 +207,7 @@ describe("tables", () => {
     const box = page.locator("[data-table]");
     for (let i = 0; i < 6; i++) {
       await box.evaluate((element) => element.scrollTo(0, element.scrollHeight));
-      await page.waitForLoadState("networkidle");
+      await settled(page);
     }
     await page.getByText("900 in all").waitFor();
     expect(await page.locator("main [data-row]").count()).toBeLessThan(80);

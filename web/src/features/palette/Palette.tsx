@@ -23,13 +23,14 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
     queryKey: ["host-names", name],
     queryFn: ({ signal }) => hostApi.listHosts({ name, page: { size: 12 } }, { signal }),
     enabled: name !== "",
-  }).data?.hosts;
+  });
   const rules = useQuery({
     queryKey: ["rule-names", name],
     queryFn: ({ signal }) => ruleApi.listRules({ text: name, page: { size: 8 } }, { signal }),
     enabled: name.length > 1,
-  }).data?.rules;
-  const entries = matches(text, known, name === "" ? [] : (hosts ?? []), name.length > 1 ? (rules ?? []) : []);
+  });
+  const searching = name !== text.trim() || hosts.isFetching || rules.isFetching;
+  const entries = matches(text, known, { to: name, hosts: hosts.data?.hosts ?? [], rules: rules.data?.rules ?? [] });
   const current = Math.min(at, Math.max(0, entries.length - 1));
 
   useEffect(() => {
@@ -88,7 +89,7 @@ export function Palette({ onClose }: { readonly onClose: () => void }) {
         ))}
       </ul>
       <p className={css.keys} aria-live="polite">
-        {entries.length === 0 ? "Nothing fits" : "↑ ↓ choose, Enter goes there. On pages: j and k move through a table, Enter opens, / filters."}
+        {entries.length === 0 ? (searching ? "Searching" : "Nothing fits") : "↑ ↓ choose, Enter goes there. On pages: j and k move through a table, Enter opens, / filters."}
       </p>
         </Modal.Body>
       </Modal.Content>

@@ -23,6 +23,9 @@ export default defineConfig({
     // Fakes are apart; what one file changes on a server another would meet.
     fileParallelism: url === undefined || demo === undefined,
     maxWorkers: 2,
+    // A browser on a busy machine may miss a deadline once; what is wrong is wrong
+    // twice, and the report names whatever needed the second try.
+    retry: process.env.CI === undefined ? 0 : 1,
     sequence: { sequencer: LongestFirst },
     testTimeout: 90_000,
     hookTimeout: 60_000,

@@ -136,7 +136,12 @@ export async function settled(page: Page): Promise<void> {
     await page.waitForFunction(
       () =>
         new Promise((done) => {
-          requestIdleCallback(() => done(document.querySelector("[role=status] .sr") === null && document.querySelector("h1") !== null));
+          // A long list draws its rows in the frame after it has measured its place.
+          requestAnimationFrame(() =>
+            requestAnimationFrame(() =>
+              requestIdleCallback(() => done(document.querySelector("[role=status] .sr") === null && document.querySelector("h1") !== null)),
+            ),
+          );
         }),
     );
   } while (of.out.size > 0 || of.made !== before);
@@ -146,6 +151,11 @@ export async function settled(page: Page): Promise<void> {
 export async function themed(page: Page, theme: "light" | "dark"): Promise<void> {
   await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
   await page.waitForFunction((wanted) => document.documentElement.dataset.mantineColorScheme === wanted, theme);
+  await still(page);
+}
+
+/** still waits until nothing on a page changes its colour or place. */
+async function still(page: Page): Promise<void> {
   // Colours that are inherited change element by element, a frame for each level.
   await page.waitForFunction(() => {
     const seen = window as unknown as { quiet?: number };
@@ -161,6 +171,7 @@ interface Violation {
 
 /** axe lists the violations of WCAG 2.2 A and AA and of good practice, one line each. */
 export async function axe(page: Page): Promise<string[]> {
+  await still(page); // half-way colours are nobody's
   // Through the debugger and not a script element: the page's own policy stays in force.
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axeSource);
   const violations = await page.evaluate(async () => {

@@ -281,20 +281,30 @@ func (c *kernelFiltersSetCommand) Run(e *env) error {
 	if _, err := os.Stat(c.Dir); err != nil {
 		return fmt.Errorf("the state directory: %w", err)
 	}
+	if _, err := tellFilters(blob); err != nil {
+		return err
+	}
+	// Kept only once the driver, where there is one, has taken it.
+	if err := keepFilters(c.Dir, text); err != nil {
+		return fmt.Errorf("keeping the filters: %w", err)
+	}
+	// An agent that runs gives the driver what is kept, now and then: it may have given
+	// it the old set again before the new one was kept.
 	told, err := tellFilters(blob)
 	if err != nil {
 		return err
 	}
-	// Kept only once the driver, where there is one, has taken it.
-	temporary := filtersFile(c.Dir) + ".new"
-	if err := os.WriteFile(temporary, text, 0o600); err != nil {
-		return fmt.Errorf("keeping the filters: %w", err)
-	}
-	if err := os.Rename(temporary, filtersFile(c.Dir)); err != nil {
-		return fmt.Errorf("keeping the filters: %w", err)
-	}
 	_, err = fmt.Fprintf(e.stdout, "%s\ndigest %s\n", told, blob.Digest)
 	return err
+}
+
+// keepFilters replaces the set of a state directory.
+func keepFilters(dir string, text []byte) error {
+	temporary := filtersFile(dir) + ".new"
+	if err := os.WriteFile(temporary, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, filtersFile(dir))
 }
 
 // tellFilters puts a set in force where there is a driver.

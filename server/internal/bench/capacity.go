@@ -17,14 +17,16 @@ type Costs struct {
 	StreamKiB                       float64
 }
 
-// CostsOf takes them from a report of the way in.
+// CostsOf takes them from a report of the way in: those of half load, at which
+// machines are planned to be. Transactions are smaller then, and an event dearer.
 func CostsOf(r *IngestReport) Costs {
-	return Costs{AckCPU: r.AckCPU, ProjectCPU: r.ProjectRulesCPU, PostgresCPU: r.PostgresCPU, WAL: r.TotalWALBytes, Disk: r.DiskBytes, BatchDisk: r.Burst.DiskBytes,
+	h := &r.Half
+	return Costs{AckCPU: h.AckCPU, ProjectCPU: h.ProjectCPU, PostgresCPU: h.PostgresCPU, WAL: h.WALBytes, Disk: h.DiskBytes, BatchDisk: r.Burst.DiskBytes,
 		StreamKiB: plannedStreamKiB}
 }
 
 // DefaultCosts are those of docs/scaling.md.
-var DefaultCosts = Costs{AckCPU: 2, ProjectCPU: 16, PostgresCPU: 17, WAL: 705, Disk: 690, BatchDisk: 82, StreamKiB: plannedStreamKiB}
+var DefaultCosts = Costs{AckCPU: 2.7, ProjectCPU: 5.6, PostgresCPU: 9.3, WAL: 730, Disk: 690, BatchDisk: 79, StreamKiB: plannedStreamKiB}
 
 // maxReport bounds a report that costs are read from, in bytes.
 const maxReport = 1 << 20
@@ -44,7 +46,7 @@ func ReadCosts(from io.Reader) (Costs, error) {
 		if err := json.Unmarshal([]byte(figures), &report); err != nil {
 			return Costs{}, fmt.Errorf("reading costs: %w", err)
 		}
-		if report.PostgresCPU == 0 {
+		if report.Half.PostgresCPU == 0 {
 			return Costs{}, errors.New("reading costs: the report is not of assay-bench ingest")
 		}
 		return CostsOf(&report), nil
@@ -53,7 +55,7 @@ func ReadCosts(from io.Reader) (Costs, error) {
 }
 
 // plannedStreamKiB is what is planned for a connected agent.
-const plannedStreamKiB = 64
+const plannedStreamKiB = 68
 
 // Fleet is whom the capacity is for.
 type Fleet struct {

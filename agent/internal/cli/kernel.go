@@ -98,17 +98,18 @@ type kernelDumpCommand struct {
 	recordFlags
 	Count int           `help:"End after so many records; 0: never." default:"0" placeholder:"N"`
 	For   time.Duration `help:"End after this time; 0: never." default:"0s" placeholder:"TIME"`
-	NoAck bool          `help:"Acknowledge nothing: the driver gives all of it again to the next reader."`
+	Ack   bool          `help:"Acknowledge what is printed: the driver frees it, and no agent will ever have it."`
 }
 
 // Help is the command's long help.
 func (kernelDumpCommand) Help() string {
-	return `Stop the agent first: the driver has one reader. What is printed is acknowledged and then gone for the agent, unless
---no-ack is given; with that the driver gives it again, but loses what finds no room meanwhile.
+	return `Stop the agent first: the driver has one reader. Nothing is acknowledged, so the driver gives all of it again to the agent,
+but loses, with a gap, what finds no room meanwhile. With --ack what is printed is gone for the agent.
 
 Examples:
-  assay-agent kernel dump --no-ack --for 10s
-  assay-agent kernel dump --json --count 100 > records.jsonl`
+  assay-agent kernel dump --for 10s
+  assay-agent kernel dump --json --count 100 > records.jsonl
+  assay-agent kernel dump --ack --for 1m > records.txt`
 }
 
 func (c *kernelDumpCommand) Run(e *env) error {
@@ -125,7 +126,7 @@ func (c *kernelDumpCommand) Run(e *env) error {
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	return kerneldump.Live(ctx, port, c.Count, !c.NoAck, c.printer(e.stdout))
+	return kerneldump.Live(ctx, port, c.Count, c.Ack, c.printer(e.stdout))
 }
 
 type kernelDecodeCommand struct {

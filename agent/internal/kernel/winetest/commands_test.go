@@ -78,9 +78,9 @@ func TestCommands(t *testing.T) {
 		t.Fatal("the ring took all of it")
 	}
 	_, queued := full.posted()
-	// Shown without being acknowledged, all of it is there again.
-	shown := dump(t, queued+1, "--no-ack")
-	again := dump(t, queued+1)
+	// Shown without being acknowledged, as nobody asked for it, all of it is there again.
+	shown := dump(t, queued+1)
+	again := dump(t, queued+1, "--ack")
 	for _, list := range [][]record{shown, again} { // what is in order is each class
 		slices.SortStableFunc(list, func(a, b record) int { return strings.Compare(a.Class, b.Class) })
 	}

@@ -235,6 +235,60 @@ func TestDriverComesAndGoes(t *testing.T) {
 	}
 }
 
+// TestTakenByAnother: records that another reader takes between two readings of the
+// device are missed, and told of by a gap with their numbers.
+func TestTakenByAnother(t *testing.T) {
+	t.Parallel()
+	d := drivertest.Load(1, 134087000000000000, 1<<20)
+	h := newHost(t, d)
+	h.start()
+	defer h.kill()
+	d.Post(processRecord(1))
+	for i := range 3 {
+		d.Post(fileRecord(i))
+	}
+	settled(t, d, kernel.ClassFile, kernel.ClassProcess)
+	h.load(nil)
+	d.Break(errors.New("the device is in use"))
+	health(t, h, func(s *telemetryv1.SourceState) bool {
+		return s.GetChannel() == "file" && s.GetReason() == driver.ErrAbsent.Error()
+	})
+	d.Mend()
+	for i := range 4 {
+		d.Post(fileRecord(3 + i))
+	}
+	take(t, d)
+	d.Post(processRecord(2))
+	d.Post(fileRecord(7))
+	h.load(d)
+	settled(t, d, kernel.ClassFile, kernel.ClassProcess)
+	if gaps := once(t, h, kernel.ClassFile, 8); gaps != 4 {
+		t.Errorf("gaps tell of %d, 4 were taken", gaps)
+	}
+	if gaps := once(t, h, kernel.ClassProcess, 2); gaps != 0 {
+		t.Errorf("gaps tell of %d processes, none was taken", gaps)
+	}
+}
+
+// take reads and acknowledges files, as another program would.
+func take(t *testing.T, d *drivertest.Driver) {
+	t.Helper()
+	port, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := port.Submit(kernel.ReadRequest(true, 0, [kernel.Classes]uint64{})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := port.Next(); err != nil {
+		t.Fatal(err)
+	}
+	all := [kernel.Classes]uint64{kernel.ClassFile: d.Given(kernel.ClassFile)}
+	if err := errors.Join(port.Submit(kernel.ReadRequest(false, 134087000000000000, all)), port.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestNothingOfNothing: a record that makes no event, or that the policy leaves out,
 // is acknowledged all the same: else the ring would fill.
 func TestNothingOfNothing(t *testing.T) {
@@ -259,6 +313,14 @@ func TestNothingOfNothing(t *testing.T) {
 		if state.GetSeen() != 100 || state.GetPosition() != 100 {
 			t.Errorf("%s stands so: %v", class, state)
 		}
+	}
+	// An agent that knows nothing of them any more does not take them for missing.
+	h.kill()
+	h.start()
+	d.Post(fileRecord(100))
+	settled(t, d, kernel.ClassFile, kernel.ClassPayload)
+	if gaps := once(t, h, kernel.ClassFile, 0); gaps != 0 {
+		t.Errorf("gaps tell of %d", gaps)
 	}
 }
 

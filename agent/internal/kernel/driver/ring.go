@@ -65,8 +65,34 @@ func (r *ring) settle(load uint64, resume pipeline.Resume) bool {
 	return r.acked != before
 }
 
-// gap tells of records that the driver lost.
-func (r *ring) gap(rec *kernel.Record, g *kernel.Gap, now int64, ticks func(uint64) int64) *telemetryv1.Event {
+// seen is the last n that was read, 0 where none was.
+func (r *ring) seen() uint64 {
+	if n := len(r.pending); n > 0 {
+		return r.pending[n-1].n
+	}
+	return r.acked
+}
+
+// hole is what is missing between what was read and rec: a class comes in the order
+// of its numbers, without one missing, also where a new reader is given again what
+// was not acknowledged. Nothing is missing before the first that this program reads
+// of a load: an agent before it may have acknowledged what made no event, of which
+// no position is kept.
+func (r *ring) hole(rec *kernel.Record) (g kernel.Gap, found bool) {
+	next := rec.N
+	if gap, ok := rec.Body.(*kernel.Gap); ok {
+		next = min(next, gap.First)
+	}
+	first := r.seen() + 1
+	if first == 1 || next <= first {
+		return g, false
+	}
+	return kernel.Gap{First: first, Count: next - first}, true
+}
+
+// gap tells of records through a number that are lost, at rec, which stands for them
+// or comes behind them.
+func (r *ring) gap(rec *kernel.Record, g *kernel.Gap, through uint64, reason string, now int64, ticks func(uint64) int64) *telemetryv1.Event {
 	from, to := ticks(r.at), ticks(rec.SystemTime)
 	if to == 0 {
 		to = now
@@ -77,10 +103,10 @@ func (r *ring) gap(rec *kernel.Record, g *kernel.Gap, now int64, ticks func(uint
 	return &telemetryv1.Event{
 		Subject: &telemetryv1.Subject{Kind: telemetryv1.SubjectKind_SUBJECT_KIND_SELF}, Source: telemetryv1.Source_SOURCE_KERNEL,
 		Grade: telemetryv1.Grade_GRADE_A, Mode: telemetryv1.Mode_MODE_LIVE, ObservedAt: to, InterruptTime: rec.InterruptTime, BootId: fmt.Sprintf("%x", rec.Boot),
-		Position: &telemetryv1.Position{Channel: r.class.String(), Sequence: rec.N},
+		Position: &telemetryv1.Position{Channel: r.class.String(), Sequence: through},
 		Body: &telemetryv1.Event_Gap{Gap: &telemetryv1.Gap{
-			Source: Source, Channel: r.class.String(), From: min(from, to), To: to, FirstMissing: g.First, LastMissing: rec.N, Count: g.Count,
-			Reason: "the driver had no room",
+			Source: Source, Channel: r.class.String(), From: min(from, to), To: to, FirstMissing: g.First, LastMissing: through, Count: g.Count,
+			Reason: reason,
 		}},
 	}
 }

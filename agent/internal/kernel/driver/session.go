@@ -159,13 +159,16 @@ func order(c kernel.Class) int {
 // after a read whose answer was lost, changes nothing.
 func (s *session) record(ctx context.Context, r *kernel.Record) error {
 	ring := &s.c.rings[r.Class]
-	if n := len(ring.pending); r.N <= ring.acked || n > 0 && r.N <= ring.pending[n-1].n {
+	if r.N <= ring.seen() {
 		return nil
+	}
+	if err := s.hole(ctx, ring, r); err != nil {
+		return err
 	}
 	var events []*telemetryv1.Event
 	if gap, ok := r.Body.(*kernel.Gap); ok {
 		ring.meter.Lost(gap.Count)
-		events = []*telemetryv1.Event{ring.gap(r, gap, s.c.ticks(), event.Ticks)}
+		events = []*telemetryv1.Event{ring.gap(r, gap, r.N, "the driver had no room", s.c.ticks(), event.Ticks)}
 	} else {
 		if _, ok := r.Body.(*kernel.Volume); ok && s.c.cfg.Drives != nil {
 			s.c.survey() // a letter may have come or gone with it
@@ -191,6 +194,25 @@ func (s *session) record(ctx context.Context, r *kernel.Record) error {
 		ring.meter.Passed(1, r.N)
 	}
 	ring.pending = append(ring.pending, pending{n: r.N, stored: stored})
+	return nil
+}
+
+// hole tells of numbers before r that no record and no gap of the driver stands for.
+// Its position is that of the last of them, before all events of r.
+func (s *session) hole(ctx context.Context, ring *ring, r *kernel.Record) error {
+	missing, found := ring.hole(r)
+	if !found {
+		return nil
+	}
+	ring.meter.Lost(missing.Count)
+	through := missing.First + missing.Count - 1
+	ev := ring.gap(r, &missing, through, "its records never came: the driver skipped them, or another reader took them", s.c.ticks(), event.Ticks)
+	p := position{epoch: ring.epoch, load: s.c.load, n: through, event: last}
+	filtered := ring.meter.Filtered()
+	if err := s.emit(ctx, pipeline.Item{Event: ev, Key: key(r.Class), Position: p.bytes(), Meter: ring.meter}); err != nil {
+		return &emitError{err}
+	}
+	ring.pending = append(ring.pending, pending{n: through, stored: ring.meter.Filtered() == filtered})
 	return nil
 }
 

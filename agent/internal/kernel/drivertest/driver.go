@@ -280,6 +280,14 @@ func (d *Driver) Break(err error) {
 	d.wake()
 }
 
+// Mend ends what Break began.
+func (d *Driver) Mend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = nil
+	d.wake()
+}
+
 // Taken is how many sets of filters the driver took.
 func (d *Driver) Taken() int {
 	d.mu.Lock()

@@ -30,13 +30,10 @@ var fileKinds = map[kernel.Kind]struct {
 }
 
 func (m *Mapper) file(r *kernel.Record, b *kernel.File) []*telemetryv1.Event {
-	p := m.actor(r)
-	if p.Image == "" {
-		p.Image = m.drivePath(text(b.Image))
-	}
+	p, unnamed := m.namedActor(r, b.Image)
 	path := m.drivePath(text(b.Volume) + text(b.Path))
 	if r.Kind == kernel.KindFileTimesSet {
-		return m.times(r, b, p, path)
+		return m.times(r, b, p, path, unnamed)
 	}
 	kind := fileKinds[r.Kind]
 	e := m.begin(r, kind.id)
@@ -66,6 +63,7 @@ func (m *Mapper) file(r *kernel.Record, b *kernel.File) []*telemetryv1.Event {
 		}
 	}
 	e.holes(b)
+	e.truncated(unnamed || cut(b.Volume, b.Path, b.NewPath))
 	e.event.Body = &telemetryv1.Event_File{File: body}
 	return e.events()
 }
@@ -94,18 +92,16 @@ func (d *draft) holes(b *kernel.File) {
 	if b.FileID != [16]byte{} {
 		d.field("FileId", hex.EncodeToString(b.FileID[:]))
 	}
-	if b.Path.Truncated || b.NewPath.Truncated {
-		d.field("Truncated", "true")
-	}
 }
 
-func (m *Mapper) times(r *kernel.Record, b *kernel.File, p who, path string) []*telemetryv1.Event {
+func (m *Mapper) times(r *kernel.Record, b *kernel.File, p who, path string, unnamed bool) []*telemetryv1.Event {
 	e := m.begin(r, 2)
 	e.acted(p)
 	e.field("TargetFilename", path)
 	e.field("CreationUtcTime", stamp(b.CreatedNew, sysmonTime))
 	e.field("PreviousCreationUtcTime", stamp(b.CreatedOld, sysmonTime))
 	e.holes(b)
+	e.truncated(unnamed || cut(b.Volume, b.Path, b.NewPath))
 	e.event.Body = &telemetryv1.Event_FileTimestomp{FileTimestomp: &telemetryv1.FileTimestompEvent{
 		Action: "FILE_TIMESTOMP", TargetPath: path, OldTimestamp: stamp(b.CreatedOld, tableTime), NewTimestamp: stamp(b.CreatedNew, tableTime),
 		Pid: proto.Uint32(r.PID), ProcessUid: p.UID, Identity: p.identity, ProcessName: p.Image, Uid: p.User,
@@ -146,15 +142,19 @@ func (m *Mapper) key(r *kernel.Record, b *kernel.Key) []*telemetryv1.Event {
 	}
 	e.field("TargetObject", body.TargetName)
 	e.field("NewName", body.TargetNewName)
+	short := cut(b.Key, b.Name, b.Data)
 	if r.Kind == kernel.KindKeySet {
-		details, plain := valueText(b)
+		details, plain, whole := valueText(b)
 		body.ValueType, body.ValueData = valueType(b.Type), plain
 		e.field("Details", details)
 		e.field("ValueType", body.ValueType)
 		if uint64(b.DataSize) > uint64(len(b.Data.Value)) {
 			e.number("DataSize", uint64(b.DataSize))
+			whole = false
 		}
+		short = short || !whole
 	}
+	e.truncated(short)
 	e.event.Body = &telemetryv1.Event_Registry{Registry: body}
 	return e.events()
 }
@@ -173,8 +173,9 @@ func valueType(n uint32) string {
 }
 
 // valueText is a value's data as Sysmon writes it, and as the table does: Sysmon
-// shows no binary data, the table shows its beginning.
-func valueText(b *kernel.Key) (details, plain string) {
+// shows no binary data, the table shows its beginning. whole is false where that is not
+// all of what the record has.
+func valueText(b *kernel.Key) (details, plain string, whole bool) {
 	const most = 256 // bytes of binary data that the table shows
 	data := []byte(b.Data.Value)
 	switch {
@@ -185,15 +186,15 @@ func valueText(b *kernel.Key) (details, plain string) {
 		}
 		s := strings.TrimRight(string(utf16.Decode(units)), "\x00")
 		s = text(kernel.Text{Value: strings.ReplaceAll(s, "\x00", ";")})
-		return s, s
+		return s, s, true
 	case b.Type == 4 && len(data) == 4:
 		v := binary.LittleEndian.Uint32(data)
-		return fmt.Sprintf("DWORD (0x%08x)", v), fmt.Sprintf("0x%x", v)
+		return fmt.Sprintf("DWORD (0x%08x)", v), fmt.Sprintf("0x%x", v), true
 	case b.Type == 11 && len(data) == 8:
 		v := binary.LittleEndian.Uint64(data)
-		return fmt.Sprintf("QWORD (0x%08x-0x%08x)", v>>32, uint32(v)), fmt.Sprintf("0x%x", v)
+		return fmt.Sprintf("QWORD (0x%08x-0x%08x)", v>>32, uint32(v)), fmt.Sprintf("0x%x", v), true
 	case len(data) == 0:
-		return "(Empty)", ""
+		return "(Empty)", "", true
 	}
-	return "Binary Data", hex.EncodeToString(data[:min(len(data), most)])
+	return "Binary Data", hex.EncodeToString(data[:min(len(data), most)]), len(data) <= most
 }

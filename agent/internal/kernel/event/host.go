@@ -64,6 +64,7 @@ func (m *Mapper) tamper(r *kernel.Record, b *kernel.Tamper) []*telemetryv1.Event
 		code = hexText(uint64(uint32(b.Status)))
 	}
 	e.field("Status", code)
+	e.truncated(b.Target.Truncated)
 	reason := fmt.Sprintf("%s by process %d", what, r.PID)
 	if p.Image != "" {
 		reason += ", " + p.Image
@@ -126,6 +127,7 @@ func (m *Mapper) volume(r *kernel.Record, b *kernel.Volume) []*telemetryv1.Event
 	if arrived {
 		e.field("Removable", strconv.FormatBool(known.removable))
 	}
+	e.truncated(cut(b.GUID, b.Device, b.Vendor, b.Product, b.Serial, b.Label))
 	e.event.Body = &telemetryv1.Event_RemovableMedia{RemovableMedia: body}
 	return e.events()
 }

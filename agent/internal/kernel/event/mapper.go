@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,6 +165,18 @@ func (d *draft) number(name string, value uint64) {
 	d.event.Raw.Data = append(d.event.Raw.Data, &telemetryv1.Field{Name: name, Value: strconv.FormatUint(value, 10)})
 }
 
+// truncated says, where it is so, that something of the event is not whole.
+func (d *draft) truncated(is bool) {
+	if is {
+		d.field("Truncated", "true")
+	}
+}
+
+// cut reports whether the driver shortened any of the texts.
+func cut(texts ...kernel.Text) bool {
+	return slices.ContainsFunc(texts, func(t kernel.Text) bool { return t.Truncated })
+}
+
 func (d *draft) events() []*telemetryv1.Event { return []*telemetryv1.Event{d.event} }
 
 // text is a text of a record as telemetry carries it: valid, without secrets of
@@ -189,6 +202,17 @@ func (d *draft) acted(w who) {
 	d.number("ProcessId", uint64(w.PID))
 	d.field("Image", w.Image)
 	d.field("User", w.User)
+}
+
+// namedActor is the actor, by the image that the record has where none is known, and
+// whether that one is cut.
+func (m *Mapper) namedActor(r *kernel.Record, image kernel.Text) (p who, cut bool) {
+	p = m.actor(r)
+	if p.Image != "" {
+		return p, false
+	}
+	p.Image = m.drivePath(text(image))
+	return p, image.Truncated
 }
 
 // guid writes an identity as Sysmon writes its guids.

@@ -37,10 +37,8 @@ var flowKinds = map[kernel.Kind]struct {
 }
 
 func (m *Mapper) flow(r *kernel.Record, b *kernel.Flow) []*telemetryv1.Event {
-	p, kind := m.actor(r), flowKinds[r.Kind]
-	if p.Image == "" {
-		p.Image = m.drivePath(text(b.Image))
-	}
+	kind := flowKinds[r.Kind]
+	p, unnamed := m.namedActor(r, b.Image)
 	body := &telemetryv1.SocketEvent{
 		Action: kind.action, Pid: pid(r.PID), ProcessUid: p.UID, Identity: p.identity, ProcessName: p.Image, UserName: p.User,
 		Family: families[b.Family], Protocol: proto.Int32(int32(b.Protocol)), Direction: direction(b.Inbound != 0),
@@ -62,6 +60,7 @@ func (m *Mapper) flow(r *kernel.Record, b *kernel.Flow) []*telemetryv1.Event {
 	e := m.begin(r, kind.id)
 	e.acted(p)
 	e.field("Protocol", protocols[b.Protocol])
+	e.truncated(unnamed)
 	if body.Action == "SOCKET_LISTEN" || body.Action == "SOCKET_LISTEN_BLOCKED" {
 		e.field("SourceIp", body.LocalAddress)
 		e.number("SourcePort", uint64(b.LocalPort))

@@ -53,6 +53,7 @@ func (m *Mapper) dns(r *kernel.Record, b *kernel.Payload, data []byte) []*teleme
 		e.number("QueryType", uint64(q.Type))
 		e.field("DestinationIp", address(b.Family, b.Remote))
 		e.number("DestinationPort", uint64(b.RemotePort))
+		e.truncated(message.CutByServer || message.CutByCopy)
 		e.event.Body = &telemetryv1.Event_Dns{Dns: &telemetryv1.DnsEvent{
 			Action: "DNS_LOOKUP", DomainName: domainName(q.Name), RequestType: proto.Uint32(uint32(q.Type)), RequestClass: proto.Uint32(uint32(q.Class)),
 			Pid: pid(r.PID), ProcessUid: p.UID, Identity: p.identity, ProcessName: p.Image, ViaResolver: viaResolver(p), UserName: p.User,
@@ -121,9 +122,7 @@ func (m *Mapper) answer(r *kernel.Record, b *kernel.Payload, message *payload.DN
 	e.field("QueryName", body.DomainName)
 	e.number("QueryStatus", uint64(status))
 	e.field("QueryResults", results.String())
-	if message.CutByServer || message.CutByCopy {
-		e.field("Truncated", "true")
-	}
+	e.truncated(message.CutByServer || message.CutByCopy)
 	e.event.Body = &telemetryv1.Event_DnsResponse{DnsResponse: body}
 	return e.events()
 }
@@ -166,9 +165,7 @@ func (m *Mapper) http(r *kernel.Record, b *kernel.Payload, data []byte) []*telem
 	if head.ContentLength >= 0 {
 		e.number("ContentLength", uint64(head.ContentLength))
 	}
-	if head.Cut {
-		e.field("Truncated", "true")
-	}
+	e.truncated(head.Cut)
 	e.event.Body = &telemetryv1.Event_Http{Http: body}
 	return e.events()
 }
@@ -220,9 +217,7 @@ func (m *Mapper) tls(r *kernel.Record, b *kernel.Payload, data []byte) []*teleme
 	} {
 		e.field(f[0], f[1])
 	}
-	if hello.Cut {
-		e.field("Truncated", "true")
-	}
+	e.truncated(hello.Cut)
 	e.event.Body = &telemetryv1.Event_Ssl{Ssl: body}
 	return e.events()
 }

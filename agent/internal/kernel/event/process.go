@@ -47,6 +47,7 @@ func (m *Mapper) process(r *kernel.Record, b *kernel.Process) []*telemetryv1.Eve
 	if b.CommandLine.Truncated {
 		e.number("CommandLineSize", uint64(b.CommandLine.Whole))
 	}
+	e.truncated(cut(b.Image, b.CommandLine))
 	e.event.Body = &telemetryv1.Event_Process{Process: &telemetryv1.ProcessEvent{
 		Action: "PROC_CREATE", Pid: proto.Uint32(b.PID), ProcessUid: p.UID, Identity: process.Exact, Path: p.Image, Cmdline: p.CommandLine,
 		ParentPid: proto.Uint32(b.ParentPID), ParentProcessUid: parent.UID, ParentPath: parent.Image, ParentCmdline: parent.CommandLine, ParentOwnerUid: parent.User,
@@ -103,6 +104,7 @@ func (m *Mapper) image(r *kernel.Record, b *kernel.Image) []*telemetryv1.Event {
 		e.field("ImageLoaded", path)
 		e.field("Signed", word)
 		e.field("SignatureLevel", trust)
+		e.truncated(b.Path.Truncated)
 		e.event.Body = &telemetryv1.Event_DriverLoad{DriverLoad: &telemetryv1.DriverLoadEvent{
 			Action: "DRIVER_LOAD", ImagePath: path, ImageBase: hexText(b.Base), ImageSize: proto.Uint64(b.Size), IsSigned: known, TrustInfo: trust,
 		}}
@@ -114,6 +116,7 @@ func (m *Mapper) image(r *kernel.Record, b *kernel.Image) []*telemetryv1.Event {
 	e.field("ImageLoaded", path)
 	e.field("Signed", word)
 	e.field("SignatureLevel", trust)
+	e.truncated(b.Path.Truncated)
 	e.event.Body = &telemetryv1.Event_ImageLoad{ImageLoad: &telemetryv1.ImageLoadEvent{
 		Action: "IMAGE_LOAD", Pid: pid(b.Process), ProcessUid: p.UID, Identity: p.identity, ProcessName: p.Image, ImagePath: path, ImageBase: hexText(b.Base),
 		ImageSize: proto.Uint64(b.Size), IsSigned: known, TrustInfo: trust, Uid: p.User,

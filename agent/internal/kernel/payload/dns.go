@@ -29,7 +29,8 @@ type DNS struct {
 	Response bool
 	Opcode   uint8
 	Code     uint16 // RCODE, with the bits of OPT
-	// CutByServer is TC, CutByCopy that the copy or the message ends early.
+	// CutByServer is TC, CutByCopy that the copy or the message ends early, or that
+	// there is more of it than is read.
 	CutByServer, CutByCopy bool
 	Questions              []Question
 	Answers                []Answer
@@ -109,7 +110,7 @@ func ParseDNS(b []byte, tcp bool) (DNS, error) {
 	switch {
 	case r.wrong:
 		return DNS{}, ErrNotDNS
-	case r.bad:
+	case r.bad, r.short:
 		m.CutByCopy = true
 	}
 	if len(m.Questions) == 0 && len(m.Answers) == 0 {
@@ -118,11 +119,12 @@ func ParseDNS(b []byte, tcp bool) (DNS, error) {
 	return m, nil
 }
 
-// dnsReader reads a message. bad: it ended early. wrong: it cannot be DNS.
+// dnsReader reads a message. bad: it ended early. wrong: it cannot be DNS. short: there
+// is more of it than was read.
 type dnsReader struct {
-	message    []byte
-	at         int
-	bad, wrong bool
+	message           []byte
+	at                int
+	bad, wrong, short bool
 }
 
 func (r *dnsReader) take(n int) []byte {
@@ -240,16 +242,18 @@ func (r *dnsReader) data(kind uint16, end int) (address netip.Addr, text string)
 	case typeSVCB, typeHTTPS:
 		text = d.service(end)
 	default:
-		return address, opaque(raw)
+		return address, r.opaque(raw)
 	}
 	if d.bad || text == "" {
-		return address, opaque(raw)
+		return address, r.opaque(raw)
 	}
+	r.short = r.short || d.short || len(text) > maxValue
 	return address, text[:min(len(text), maxValue)]
 }
 
 // opaque is RFC 3597's form of data that is not known.
-func opaque(raw []byte) string {
+func (r *dnsReader) opaque(raw []byte) string {
+	r.short = r.short || len(raw) > maxValue/2
 	return "\\# " + strconv.Itoa(len(raw)) + " " + hex.EncodeToString(raw[:min(len(raw), maxValue/2)])
 }
 
@@ -282,6 +286,7 @@ func (r *dnsReader) strings(end int) string {
 	for r.at < end && !r.bad && len(parts) < maxAnswers {
 		parts = append(parts, r.string(end))
 	}
+	r.short = r.short || r.at < end && !r.bad
 	return strings.Join(parts, " ")
 }
 
@@ -308,8 +313,11 @@ func (r *dnsReader) service(end int) string {
 			r.bad = true
 			return ""
 		}
-		parts = append(parts, parameter(key, r.take(n)))
+		value := r.take(n)
+		r.short = r.short || key == 1 && len(shortStrings(value)) == maxAnswers
+		parts = append(parts, parameter(key, value))
 	}
+	r.short = r.short || r.at < end && !r.bad
 	return strings.Join(parts, " ")
 }
 

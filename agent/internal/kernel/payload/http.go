@@ -27,7 +27,7 @@ type HTTP struct {
 	// Host, UserAgent and so on are the first header of that name.
 	Host, UserAgent, Referer, ContentType, Server, Location string
 	ContentLength                                           int64 // -1: not said
-	// Cut: the copy ends before the head does.
+	// Cut: the copy ends before the head does, or there is more of it than is read.
 	Cut bool
 }
 
@@ -46,6 +46,7 @@ func ParseHTTP(b []byte) (HTTP, error) {
 		return HTTP{}, err
 	}
 	var name, value string
+	short := false
 	for range maxHeaders {
 		if !whole {
 			break
@@ -54,7 +55,7 @@ func ParseHTTP(b []byte) (HTTP, error) {
 		switch {
 		case len(line) == 0 && whole:
 			h.set(name, value)
-			h.Cut = false
+			h.Cut = short
 			return h, nil
 		case len(line) == 0:
 			h.set(name, value)
@@ -63,6 +64,7 @@ func ParseHTTP(b []byte) (HTTP, error) {
 		case line[0] == ' ' || line[0] == '\t':
 			// A folded line goes on with the one before.
 			value += " " + strings.TrimSpace(printable(line))
+			short = short || len(value) > maxField
 			value = value[:min(len(value), maxField)]
 			continue
 		}

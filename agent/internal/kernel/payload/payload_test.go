@@ -278,7 +278,7 @@ func TestFingerprints(t *testing.T) {
 	if after := h.JA4(); after != before {
 		t.Errorf("the order of extensions changes it to %s", after)
 	}
-	if h.Cut = true; h.JA4() != "" {
+	if h.HelloCut = true; h.JA4() != "" {
 		t.Error("a cut hello has a fingerprint")
 	}
 }

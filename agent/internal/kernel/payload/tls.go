@@ -46,8 +46,9 @@ type TLS struct {
 	// Subject and Issuer are of the server's certificate, where it is in clear (TLS
 	// 1.2 and older) and was copied.
 	Subject, Issuer string
-	// Cut: the copy ends before the hello, or the certificate, does. HelloCut: before
-	// the hello does, so that its lists are not whole.
+	// Cut: the copy ends before the hello, or the certificate, does, or something of
+	// them is longer than is read. HelloCut: the lists that fingerprints are made of
+	// are not whole.
 	Cut, HelloCut bool
 }
 
@@ -149,7 +150,7 @@ func (t *TLS) hello(s cryptobyte.String) bool {
 		if !prefixed16(&s, &ciphers, &t.Cut) {
 			return t.Cut
 		}
-		t.Ciphers = uint16s(ciphers)
+		t.Ciphers = t.list(ciphers)
 		if !s.ReadUint8LengthPrefixed(&compressions) {
 			return t.Cut
 		}
@@ -161,7 +162,11 @@ func (t *TLS) hello(s cryptobyte.String) bool {
 	if !prefixed16(&s, &extensions, &t.Cut) && !t.Cut {
 		return false
 	}
-	for !extensions.Empty() && len(t.Extensions) < maxList {
+	for !extensions.Empty() {
+		if len(t.Extensions) == maxList {
+			t.Cut, t.HelloCut = true, true
+			break
+		}
 		var kind uint16
 		var data cryptobyte.String
 		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) {
@@ -190,10 +195,14 @@ func prefixed16(s, out *cryptobyte.String, cut *bool) bool {
 	return true
 }
 
-func uint16s(s cryptobyte.String) (list []uint16) {
+// list reads numbers, as many as are kept.
+func (t *TLS) list(s cryptobyte.String) (list []uint16) {
 	var v uint16
 	for len(list) < maxList && s.ReadUint16(&v) {
 		list = append(list, v)
+	}
+	if len(s) > 1 {
+		t.Cut, t.HelloCut = true, true
 	}
 	return list
 }
@@ -204,12 +213,13 @@ func (t *TLS) extension(kind uint16, data cryptobyte.String) {
 	var one uint8
 	switch kind {
 	case 0: // server_name
-		if !t.Server && data.ReadUint16LengthPrefixed(&list) && list.ReadUint8(&one) && one == 0 && list.ReadUint16LengthPrefixed(&item) && len(item) <= maxName {
-			t.SNI = printable(item)
+		if !t.Server && data.ReadUint16LengthPrefixed(&list) && list.ReadUint8(&one) && one == 0 && list.ReadUint16LengthPrefixed(&item) {
+			t.Cut = t.Cut || len(item) > maxName
+			t.SNI = printable(item[:min(len(item), maxName)])
 		}
 	case 10: // supported_groups
 		if data.ReadUint16LengthPrefixed(&list) {
-			t.Groups = uint16s(list)
+			t.Groups = t.list(list)
 		}
 	case 11: // ec_point_formats
 		if data.ReadUint8LengthPrefixed(&list) {
@@ -217,19 +227,20 @@ func (t *TLS) extension(kind uint16, data cryptobyte.String) {
 		}
 	case 13: // signature_algorithms
 		if data.ReadUint16LengthPrefixed(&list) {
-			t.SignatureAlgorithms = uint16s(list)
+			t.SignatureAlgorithms = t.list(list)
 		}
 	case 16: // alpn
 		if data.ReadUint16LengthPrefixed(&list) {
 			for len(t.ALPN) < maxAnswers && list.ReadUint8LengthPrefixed(&item) {
 				t.ALPN = append(t.ALPN, printable(item))
 			}
+			t.Cut = t.Cut || len(t.ALPN) == maxAnswers && !list.Empty()
 		}
 	case 43: // supported_versions
 		if t.Server {
-			t.Versions = uint16s(data)
+			t.Versions = t.list(data)
 		} else if data.ReadUint8LengthPrefixed(&list) {
-			t.Versions = uint16s(list)
+			t.Versions = t.list(list)
 		}
 	}
 }
@@ -271,9 +282,9 @@ func (t *TLS) certificate(s cryptobyte.String, cut bool) {
 	if !der.ReadASN1Element(&issuer, cbasn1.SEQUENCE) {
 		return
 	}
-	t.Issuer = distinguishedName(issuer)
+	t.Issuer = t.distinguishedName(issuer)
 	if der.SkipASN1(cbasn1.SEQUENCE) && der.ReadASN1Element(&subject, cbasn1.SEQUENCE) {
-		t.Subject = distinguishedName(subject)
+		t.Subject = t.distinguishedName(subject)
 	}
 }
 
@@ -292,12 +303,17 @@ func inside(s cryptobyte.String) cryptobyte.String {
 	return s[2+n:]
 }
 
-func distinguishedName(der []byte) string {
+func (t *TLS) distinguishedName(der []byte) string {
 	var sequence pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 || len(sequence) > maxAnswers {
+	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 {
+		return ""
+	}
+	if len(sequence) > maxAnswers {
+		t.Cut = true
 		return ""
 	}
 	name := printable([]byte(sequence.String()))
+	t.Cut = t.Cut || len(name) > maxValue
 	return name[:min(len(name), maxValue)]
 }
 
@@ -348,7 +364,7 @@ var ja4Versions = map[uint16]string{0x0304: "13", 0x0303: "12", 0x0302: "11", 0x
 // sorted order, so that clients which shuffle their extensions keep one. It is ""
 // where the hello is cut, for it would be another's.
 func (t *TLS) JA4() string {
-	if t.Cut || t.Server {
+	if t.HelloCut || t.Server {
 		return ""
 	}
 	code := ja4Versions[t.Newest()]

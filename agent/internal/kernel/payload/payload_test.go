@@ -256,8 +256,8 @@ func resplit(raw []byte, n int) (out []byte) {
 	return out
 }
 
-// TestFingerprints are of a hello with known ones: the example of JA3's own
-// description, and JA4's parts computed by its rules by hand.
+// TestFingerprints are of hellos with known ones: the examples of JA3's and of JA4's
+// own description.
 func TestFingerprints(t *testing.T) {
 	t.Parallel()
 	h := TLS{Version: 769, Ciphers: []uint16{47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4}, Extensions: []uint16{0, 10, 11}, Groups: []uint16{23, 24, 25}, PointFormats: []uint8{0}}
@@ -269,14 +269,24 @@ func TestFingerprints(t *testing.T) {
 	if _, again := h.JA3(); again != hash {
 		t.Errorf("what clients throw in changes it to %s", again)
 	}
-	slices.Reverse(h.Extensions)
-	if a := h.JA4(); !strings.HasPrefix(a, "t10d120300_") {
+	h = TLS{
+		Version: 0x0303, Versions: []uint16{0x2A2A, 0x0304, 0x0303}, ALPN: []string{"h2", "http/1.1"},
+		Ciphers:             []uint16{0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035},
+		Extensions:          []uint16{0x001B, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002D, 0x000D, 0x0005, 0x0023, 0x0012, 0x002B, 0xFF01, 0x000B, 0x000A, 0x0015},
+		SignatureAlgorithms: []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601},
+	}
+	const known = "t13d1516h2_8daaf6152771_e5627efa2ab1"
+	if a := h.JA4(); a != known {
 		t.Errorf("JA4 is %s", a)
 	}
-	before := h.JA4()
+	h.Ciphers, h.Extensions = append([]uint16{0x1A1A}, h.Ciphers...), append([]uint16{0xFAFA}, h.Extensions...)
 	slices.Reverse(h.Extensions)
-	if after := h.JA4(); after != before {
-		t.Errorf("the order of extensions changes it to %s", after)
+	if a := h.JA4(); a != known {
+		t.Errorf("what clients throw in, or another order of extensions, changes it to %s", a)
+	}
+	slices.Reverse(h.SignatureAlgorithms)
+	if a := h.JA4(); a == known {
+		t.Error("the order of signature algorithms changes nothing")
 	}
 	if h.HelloCut = true; h.JA4() != "" {
 		t.Error("a cut hello has a fingerprint")

@@ -197,8 +197,12 @@ func (p *port) close() error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
+	var errs []error
+	ended := true
 	if err := windows.CancelIoEx(p.handle, nil); err != nil && !errors.Is(err, windows.ERROR_NOT_FOUND) {
-		return fmt.Errorf("ending reads: %w", err)
+		// Then closing the handle ends them. Each has an event, by which it is waited
+		// for, and not by the handle.
+		ended, errs = false, append(errs, fmt.Errorf("ending reads: %w", err), windows.CloseHandle(p.handle))
 	}
 	if p.changed != 0 {
 		_ = windows.SetEvent(p.changed)
@@ -207,7 +211,9 @@ func (p *port) close() error {
 	for p.answered != p.begun { // nobody waits for these any more
 		_, _ = p.finish(&p.reads[p.answered%InFlight])
 	}
-	errs := []error{windows.CloseHandle(p.handle)}
+	if ended {
+		errs = append(errs, windows.CloseHandle(p.handle))
+	}
 	for i := range p.reads {
 		if p.reads[i].overlapped.HEvent != 0 {
 			errs = append(errs, windows.CloseHandle(p.reads[i].overlapped.HEvent))

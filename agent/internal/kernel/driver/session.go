@@ -134,7 +134,8 @@ func (s *session) settle() {
 var errReloaded = errors.New("the driver was loaded anew")
 
 // take turns a batch into events. Starts of processes come first, so that the rest
-// of the batch can name them; within a class the order stays.
+// of the batch can name them, and ends of flows after their copies; within a class the
+// order stays.
 func (s *session) take(ctx context.Context, batch *kernel.Batch) error {
 	if batch.Load != s.c.load || batch.Boot != s.c.boot {
 		return errReloaded
@@ -149,8 +150,11 @@ func (s *session) take(ctx context.Context, batch *kernel.Batch) error {
 }
 
 func order(c kernel.Class) int {
-	if c == kernel.ClassProcess {
+	switch c {
+	case kernel.ClassProcess:
 		return -1
+	case kernel.ClassNetwork:
+		return int(kernel.Classes)
 	}
 	return int(c)
 }

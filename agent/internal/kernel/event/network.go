@@ -73,7 +73,6 @@ func (m *Mapper) flow(r *kernel.Record, b *kernel.Flow) []*telemetryv1.Event {
 		e.field("Loopback", "true")
 	}
 	if r.Kind == kernel.KindFlowEnded {
-		m.flows.end(b.Flow)
 		if b.BytesKnown != 0 {
 			body.BytesSent, body.BytesReceived = proto.Uint64(b.BytesOut), proto.Uint64(b.BytesIn)
 			e.number("BytesSent", b.BytesOut)
@@ -81,7 +80,22 @@ func (m *Mapper) flow(r *kernel.Record, b *kernel.Flow) []*telemetryv1.Event {
 		}
 	}
 	e.event.Body = &telemetryv1.Event_Socket{Socket: body}
-	return e.events()
+	if r.Kind != kernel.KindFlowEnded {
+		m.flows.begin(b.Flow)
+		return e.events()
+	}
+	return numbered(append(e.events(), m.ended(r, b.Flow)...))
+}
+
+// ended tells what is held of a flow of which nothing more comes. What the driver
+// copied may still be on its way: copies and ends are of different classes.
+func (m *Mapper) ended(r *kernel.Record, id uint64) (events []*telemetryv1.Event) {
+	flow := m.flows.of(id)
+	flow.ended = true
+	for i := range flow.sides {
+		events = append(events, m.flush(r, &flow.sides[i])...)
+	}
+	return append(events, m.evicted(r)...)
 }
 
 func direction(in bool) string {
@@ -107,14 +121,19 @@ func (d *draft) ends(in bool, family uint8, local, remote string, localPort, rem
 	d.number("DestinationPort", uint64(destinationPort))
 }
 
-// asked is what one side of a flow asked of the other, for the answer's sake.
+// asked is what one side of a flow asked of the other, for the answer's sake, and
+// what is held of both, of this side first.
 type asked struct {
 	flow              uint64
+	ended             bool
+	sides             [2]join
 	url, method, host string
 }
 
-// flows remembers a bounded number of flows, the newest ones.
+// flows remembers a bounded number of flows, the newest ones. out are those that it
+// forgot.
 type flows struct {
+	out  []*asked
 	byID map[uint64]*list.Element
 	all  *list.List // of *asked, oldest first
 }
@@ -132,9 +151,19 @@ func (f *flows) of(flow uint64) *asked {
 	}
 	f.byID[flow] = f.all.PushBack(a)
 	if f.all.Len() > maxFlows {
-		f.end(f.all.Front().Value.(*asked).flow)
+		oldest := f.all.Front().Value.(*asked)
+		f.out = append(f.out, oldest)
+		f.end(oldest.flow)
 	}
 	return a
+}
+
+// begin forgets an ended flow by that number. Of one that has not ended copies may
+// have come before: they are of another class.
+func (f *flows) begin(flow uint64) {
+	if at := f.byID[flow]; at != nil && at.Value.(*asked).ended {
+		f.end(flow)
+	}
 }
 
 func (f *flows) end(flow uint64) {

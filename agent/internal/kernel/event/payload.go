@@ -22,17 +22,23 @@ const (
 // HTTP or TLS is nothing to tell: that there was a connection is told elsewhere.
 func (m *Mapper) payload(r *kernel.Record, b *kernel.Payload) []*telemetryv1.Event {
 	data := []byte(b.Data.Value)
-	if b.Offset != 0 || len(data) == 0 {
-		return nil // the beginning was in an earlier copy
+	var events []*telemetryv1.Event
+	switch {
+	case len(data) == 0:
+	case b.Protocol == udp:
+		events = m.dns(r, b, data)
+	default:
+		events = m.stream(r, b, data)
 	}
-	if b.Protocol == udp || b.Hint == hintDNS {
-		return m.dns(r, b, data)
+	return numbered(events)
+}
+
+// numbered are the events of one record.
+func numbered(events []*telemetryv1.Event) []*telemetryv1.Event {
+	for i, ev := range events {
+		ev.Position.Ordinal = uint32(i)
 	}
-	// By content, whatever the port: what listens where is a choice of both sides.
-	if data[0] == 22 {
-		return m.tls(r, b, data)
-	}
-	return m.http(r, b, data)
+	return events
 }
 
 func (m *Mapper) dns(r *kernel.Record, b *kernel.Payload, data []byte) []*telemetryv1.Event {
@@ -45,9 +51,8 @@ func (m *Mapper) dns(r *kernel.Record, b *kernel.Payload, data []byte) []*teleme
 	}
 	p := m.actor(r)
 	var events []*telemetryv1.Event
-	for i, q := range message.Questions {
+	for _, q := range message.Questions {
 		e := m.begin(r, 1013)
-		e.event.Position.Ordinal = uint32(i)
 		e.acted(p)
 		e.field("QueryName", domainName(q.Name))
 		e.number("QueryType", uint64(q.Type))
@@ -127,11 +132,7 @@ func (m *Mapper) answer(r *kernel.Record, b *kernel.Payload, message *payload.DN
 	return e.events()
 }
 
-func (m *Mapper) http(r *kernel.Record, b *kernel.Payload, data []byte) []*telemetryv1.Event {
-	head, err := payload.ParseHTTP(data)
-	if err != nil {
-		return nil
-	}
+func (m *Mapper) http(r *kernel.Record, b *kernel.Payload, head *payload.HTTP) []*telemetryv1.Event {
 	p, flow := m.actor(r), m.flows.of(b.Flow)
 	client := (b.Inbound != 0) == head.Response
 	body := &telemetryv1.HttpEvent{
@@ -180,11 +181,7 @@ func tlsVersion(v uint16) string {
 	return fmt.Sprintf("0x%04x", v)
 }
 
-func (m *Mapper) tls(r *kernel.Record, b *kernel.Payload, data []byte) []*telemetryv1.Event {
-	hello, err := payload.ParseTLS(data)
-	if err != nil {
-		return nil
-	}
+func (m *Mapper) tls(r *kernel.Record, b *kernel.Payload, hello *payload.TLS) []*telemetryv1.Event {
 	p, flow := m.actor(r), m.flows.of(b.Flow)
 	client := (b.Inbound != 0) == hello.Server
 	body := &telemetryv1.SslEvent{

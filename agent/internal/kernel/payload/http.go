@@ -28,7 +28,8 @@ type HTTP struct {
 	Host, UserAgent, Referer, ContentType, Server, Location string
 	ContentLength                                           int64 // -1: not said
 	// Cut: the copy ends before the head does, or there is more of it than is read.
-	Cut bool
+	// Early: the former.
+	Cut, Early bool
 }
 
 // methods that a request may begin with: anything else is not taken for HTTP.
@@ -59,7 +60,7 @@ func ParseHTTP(b []byte) (HTTP, error) {
 			return h, nil
 		case len(line) == 0:
 			h.set(name, value)
-			h.Cut = true
+			h.Cut, h.Early = true, true
 			return h, nil
 		case line[0] == ' ' || line[0] == '\t':
 			// A folded line goes on with the one before.
@@ -79,7 +80,7 @@ func ParseHTTP(b []byte) (HTTP, error) {
 		name, value = strings.ToLower(printable(before)), strings.TrimSpace(printable(after))
 	}
 	h.set(name, value)
-	h.Cut = true
+	h.Cut, h.Early = true, !whole
 	return h, nil
 }
 

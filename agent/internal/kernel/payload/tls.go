@@ -48,8 +48,8 @@ type TLS struct {
 	Subject, Issuer string
 	// Cut: the copy ends before the hello, or the certificate, does, or something of
 	// them is longer than is read. HelloCut: the lists that fingerprints are made of
-	// are not whole.
-	Cut, HelloCut bool
+	// are not whole. Early: the copy ends where more of it would tell more.
+	Cut, HelloCut, Early bool
 }
 
 // Newest is the version that a server chose, or the newest that a client offers.
@@ -65,7 +65,7 @@ func (t *TLS) Newest() uint16 {
 
 // ParseTLS reads the records that b begins with. A hello may be split over records.
 func ParseTLS(b []byte) (TLS, error) {
-	handshake, cut, err := handshakeBytes(b)
+	handshake, cut, open, err := handshakeBytes(b)
 	if err != nil {
 		return TLS{}, err
 	}
@@ -82,24 +82,26 @@ func ParseTLS(b []byte) (TLS, error) {
 		body = s[:length]
 		s = s[length:]
 	} else {
-		t.Cut, t.HelloCut, s = true, true, nil
+		t.Cut, t.HelloCut, t.Early, s = true, true, true, nil
 	}
 	if !t.hello(body) {
 		return TLS{}, ErrNotTLS
 	}
 	if t.Server && t.chosen() < 0x0304 {
-		t.certificate(s, cut)
+		t.certificate(s, cut, open)
 	}
 	return t, nil
 }
 
-// handshakeBytes puts the handshake together from its records.
-func handshakeBytes(b []byte) (handshake []byte, cut bool, err error) {
+// handshakeBytes puts the handshake together from its records. cut: b ends within one.
+// open: nothing else follows them, so there may be more.
+func handshakeBytes(b []byte) (handshake []byte, cut, open bool, err error) {
 	s := cryptobyte.String(b)
 	for range maxRecords {
 		var kind uint8
 		var version, length uint16
 		if s.Empty() {
+			open = true
 			break
 		}
 		if !s.ReadUint8(&kind) || !s.ReadUint16(&version) || !s.ReadUint16(&length) {
@@ -108,7 +110,7 @@ func handshakeBytes(b []byte) (handshake []byte, cut bool, err error) {
 		}
 		if kind != 22 || version>>8 != 3 || length == 0 || length > maxHello+256 {
 			if len(handshake) == 0 {
-				return nil, false, ErrNotTLS
+				return nil, false, false, ErrNotTLS
 			}
 			break // something else follows the handshake
 		}
@@ -120,9 +122,9 @@ func handshakeBytes(b []byte) (handshake []byte, cut bool, err error) {
 		}
 	}
 	if len(handshake) < 4 {
-		return nil, false, ErrNotTLS
+		return nil, false, false, ErrNotTLS
 	}
-	return handshake, cut, nil
+	return handshake, cut, open || cut, nil
 }
 
 func readUint24(s *cryptobyte.String, v *uint32) bool {
@@ -254,17 +256,18 @@ func (t *TLS) chosen() uint16 {
 }
 
 // certificate reads subject and issuer of the first certificate behind a hello.
-func (t *TLS) certificate(s cryptobyte.String, cut bool) {
+func (t *TLS) certificate(s cryptobyte.String, cut, open bool) {
 	var kind uint8
 	var length, total, size uint32
 	if !s.ReadUint8(&kind) {
-		t.Cut = t.Cut || cut
+		t.Cut, t.Early = t.Cut || cut, open && !t.HelloCut || t.Early
 		return
 	}
 	if kind != 11 || !s.ReadUint24(&length) || !s.ReadUint24(&total) || !s.ReadUint24(&size) {
-		t.Cut = t.Cut || kind == 11
+		t.Cut, t.Early = t.Cut || kind == 11, t.Early || kind == 11
 		return
 	}
+	t.Early = t.Early || int(size) > len(s)
 	t.Cut = t.Cut || int(size) > len(s)
 	der := s[:min(int(size), len(s))]
 	// The names stand at the front of a certificate: a copy that is cut behind them

@@ -155,6 +155,7 @@ func order(c kernel.Class) int {
 		return -1
 	case kernel.ClassNetwork:
 		return int(kernel.Classes)
+	default: // as numbered
 	}
 	return int(c)
 }

@@ -122,6 +122,9 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err := v.laterErasures(ctx, store); err != nil {
 		return nil, err
 	}
+	if err := v.finishHolds(ctx, store); err != nil {
+		return nil, err
+	}
 	v.finish()
 	v.finishFindings()
 	v.report.FinishedAt = cfg.Now()
@@ -234,6 +237,10 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 		v.certificateLeaf(p, row.Position, &leaf)
 	case evidence.LeafErasure:
 		v.erasureLeaf(row.Position, &leaf)
+		v.recordLeaf(p, row.Position, &leaf)
+	case evidence.LeafHold:
+		v.holdLeaf(row.Position, &leaf)
+		v.recordLeaf(p, row.Position, &leaf)
 	case evidence.LeafKey:
 		v.keyLeaf(row.Position, &leaf)
 		v.recordLeaf(p, row.Position, &leaf)

@@ -24,7 +24,7 @@ const (
 )
 
 // stateVersion changes with what a state holds or means.
-const stateVersion = 1
+const stateVersion = 2
 
 // state is what a verifier keeps of all positions before the next.
 type state struct {
@@ -41,7 +41,14 @@ type state struct {
 	Deleted        []deletedState `json:"deleted"`
 	ExcusedMonths  []hostMonth    `json:"excused_months"`
 	ExcusedSegment []int64        `json:"excused_segments"`
+	Holds          []holdState    `json:"holds"`
+	HeldDeleted    []heldSegment  `json:"held_deleted"`
 	Findings       []findingSaid  `json:"findings"`
+}
+
+type holdState struct {
+	ID   assay.HoldID `json:"id"`
+	Host assay.HostID `json:"host"`
 }
 
 type findingSaid struct {
@@ -98,6 +105,12 @@ func (v *verifier) save() ([]byte, error) {
 	for segment := range v.absences.excusedSegments {
 		s.ExcusedSegment = append(s.ExcusedSegment, segment)
 	}
+	for id, host := range v.holds.standing {
+		s.Holds = append(s.Holds, holdState{id, host})
+	}
+	for held := range v.holds.deleted {
+		s.HeldDeleted = append(s.HeldDeleted, held)
+	}
 	for id, said := range v.findings {
 		s.Findings = append(s.Findings, findingSaid{id, said})
 	}
@@ -139,6 +152,12 @@ func (v *verifier) load(text []byte) error {
 	}
 	for _, segment := range s.ExcusedSegment {
 		v.absences.excusedSegments[segment] = true
+	}
+	for _, hold := range s.Holds {
+		v.holds.standing[hold.ID] = hold.Host
+	}
+	for _, held := range s.HeldDeleted {
+		v.holds.deleted[held] = true
 	}
 	for _, f := range s.Findings {
 		v.findings[f.ID] = f.Said

@@ -176,5 +176,5 @@ bench-rules: ## Measure the rule engine beside another; needs ASSAY_TESTDATA; AR
 	@exec bin/tools/rule-bench $(ARGS)
 
 .PHONY: bench-verify
-bench-verify: bench-tools ## Measure the verification of a ledger; ARGS='--events 10000000'
+bench-verify: bench-tools ## Measure the verification of a ledger of 10 M events; ARGS='--events 1000000'
 	@exec bin/tools/assay-bench verify $(ARGS)

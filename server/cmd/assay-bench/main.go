@@ -168,7 +168,7 @@ func (c *streamsCommand) Run(e *env) error {
 }
 
 type verifyCommand struct {
-	Events int  `help:"Events of the ledger." default:"1000000"`
+	Events int  `help:"Events of the ledger." default:"10000000"`
 	Rounds int  `help:"Rounds of which medians are printed." default:"3"`
 	Quick  bool `help:"Only show that everything runs: a small ledger, once."`
 }
@@ -177,7 +177,7 @@ type verifyCommand struct {
 func (verifyCommand) Help() string {
 	return `Examples:
   assay-bench verify
-  assay-bench verify --events 10000000 --rounds 1`
+  assay-bench verify --events 1000000 --rounds 1`
 }
 
 func (c *verifyCommand) Run(e *env) error {

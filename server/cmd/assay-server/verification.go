@@ -22,8 +22,12 @@ func newVerification(s *server) (*verification, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger's key: %w", err)
 	}
+	keep, err := s.authority.SecretKey("kept-verification")
+	if err != nil {
+		return nil, err
+	}
 	return &verification{job: ledger.VerifyJob{
-		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, Now: s.cfg.now, Keep: true}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
+		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, Now: s.cfg.now, KeepKey: keep}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
 	}}, nil
 }
 

@@ -100,6 +100,17 @@ func TestIngest(t *testing.T) {
 	}
 }
 
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	r, err := bench.MeasureVerify(t.Context(), bench.VerifyConfig{Events: 4000, Rounds: 1, Dir: cfg.Dir, Now: cfg.Now})
+	found := figures(t, r, err)
+	positive(t, found, "verify_ratio", "events_per_s", "copy_bytes_per_s", "batches", "rounds")
+	if got := found["events"]; got != float64(3900) { // whole batches
+		t.Errorf("%v events, want 3900", got)
+	}
+}
+
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	self, _ := build(t)

@@ -33,9 +33,11 @@ type VerifyConfig struct {
 	Page int64
 	// MaxProblems bounds those that are named; the rest is counted. 0: 1000.
 	MaxProblems int
-	// Keep keeps now and then where the verification is, and goes on where one is
-	// that was kept within a day and not finished.
-	Keep bool
+	// KeepKey, where there is one, has it kept now and then where the verification
+	// is, and gone on where one was kept within a day and not finished. It is 32
+	// secret bytes that are not in the database: what is kept there is believed only
+	// if it was written with them.
+	KeepKey []byte
 	// Progress, where there is one, is called after each page.
 	Progress func(done, total int64)
 }
@@ -107,7 +109,7 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 		return nil, err
 	}
 	from := int64(0)
-	if cfg.Keep {
+	if cfg.KeepKey != nil {
 		if from, err = v.resume(ctx, store); err != nil {
 			return nil, err
 		}
@@ -120,10 +122,13 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	if err := v.laterErasures(ctx, store); err != nil {
 		return nil, err
 	}
+	if err := v.finishHolds(ctx, store); err != nil {
+		return nil, err
+	}
 	v.finish()
 	v.finishFindings()
 	v.report.FinishedAt = cfg.Now()
-	if cfg.Keep {
+	if cfg.KeepKey != nil {
 		err = store.ForgetVerification(ctx)
 	}
 	return v.report, err
@@ -178,7 +183,7 @@ func (v *verifier) walk(ctx context.Context, store *postgres.Store, from int64) 
 		// What is not in the signed tree yet is verified again when it is: what is
 		// kept is of the tree alone.
 		ended := ctx.Err() != nil
-		if v.cfg.Keep && page.To <= signed && (ended || v.cfg.Now().Sub(kept) >= keepEvery) {
+		if v.cfg.KeepKey != nil && page.To <= signed && (ended || v.cfg.Now().Sub(kept) >= keepEvery) {
 			kept = v.cfg.Now()
 			if err := v.keep(context.WithoutCancel(ctx), store, page.To); err != nil {
 				return err
@@ -232,6 +237,10 @@ func (v *verifier) leaf(p *postgres.LedgerPage, row *postgres.LeafRow) {
 		v.certificateLeaf(p, row.Position, &leaf)
 	case evidence.LeafErasure:
 		v.erasureLeaf(row.Position, &leaf)
+		v.recordLeaf(p, row.Position, &leaf)
+	case evidence.LeafHold:
+		v.holdLeaf(row.Position, &leaf)
+		v.recordLeaf(p, row.Position, &leaf)
 	case evidence.LeafKey:
 		v.keyLeaf(row.Position, &leaf)
 		v.recordLeaf(p, row.Position, &leaf)

@@ -82,6 +82,7 @@ func (v *verifier) erasureLeaf(position int64, leaf *evidence.Leaf) {
 		v.problem("leaf", position, err.Error())
 		return
 	}
+	v.underHold(position, &record)
 	switch record.Action {
 	case evidence.ErasureDone:
 		v.absences.excusedMonths[hostMonth{assay.HostID(record.Host), record.Month}] = true
@@ -108,8 +109,12 @@ func (v *verifier) laterErasures(ctx context.Context, store *postgres.Store) err
 		}
 		for i, data := range leaves {
 			leaf, err := evidence.ParseLeaf(data)
-			if err == nil && leaf.Kind == evidence.LeafErasure {
+			switch {
+			case err != nil:
+			case leaf.Kind == evidence.LeafErasure:
 				v.erasureLeaf(from+int64(i), &leaf)
+			case leaf.Kind == evidence.LeafHold: // one that was released lets what it held be erased
+				v.holdLeaf(from+int64(i), &leaf)
 			}
 		}
 	}

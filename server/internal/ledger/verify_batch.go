@@ -31,6 +31,7 @@ type verifier struct {
 	revoked map[assay.AgentID]int64 // by position of the leaf
 
 	absences absences
+	holds    holds
 	findings map[assay.FindingID]findingDigests // by their newest leaves
 }
 
@@ -42,7 +43,7 @@ type streamState struct {
 
 func newVerifier(cfg VerifyConfig) (*verifier, error) {
 	v := &verifier{cfg: cfg, signers: newSigners(cfg.Certificates), report: &Report{}, rows: map[assay.StreamID]*postgres.StreamRow{},
-		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences(),
+		streams: map[assay.StreamID]*streamState{}, revoked: map[assay.AgentID]int64{}, absences: newAbsences(), holds: newHolds(),
 		findings: map[assay.FindingID]findingDigests{}}
 	for range runtime.GOMAXPROCS(0) {
 		e, err := newExaminer()

@@ -1,7 +1,11 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"testing"
 	"time"
@@ -108,7 +112,7 @@ func TestVerificationGoesOn(t *testing.T) {
 	for got == nil {
 		ctx, cancel := context.WithCancel(t.Context())
 		cfg := h.config()
-		cfg.Keep = true
+		cfg.KeepKey = keepKey
 		first := int64(-1)
 		cfg.Progress = func(done, total int64) {
 			if first < 0 {
@@ -143,26 +147,49 @@ func TestVerificationGoesOn(t *testing.T) {
 	}
 }
 
-// TestKeptVerificationThatIsNotGoneOnWith: too old, or of another version.
+var keepKey = bytes.Repeat([]byte{7}, 32)
+
+// sealed is a state as it is kept under a key.
+func sealed(key []byte, startedAt time.Time, position int64, text string) postgres.VerificationState {
+	mac := hmac.New(sha256.New, key)
+	_ = binary.Write(mac, binary.BigEndian, []int64{startedAt.UnixMicro(), position})
+	mac.Write([]byte(text))
+	return postgres.VerificationState{StartedAt: startedAt, SavedAt: startedAt, Position: position, State: append(mac.Sum(nil), text...)}
+}
+
+// TestKeptVerificationThatIsNotGoneOnWith: too old, of another version, or
+// planted by who altered the ledger.
 func TestKeptVerificationThatIsNotGoneOnWith(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
+	h.grow(t)
+	h.exec(t, `UPDATE batch SET `+flip("payload")+` WHERE position = $1`, h.signed)
+	good := `{"version":2,"report":{"Batches":8}}`
+	moved := sealed(keepKey, h.now, 1, good)
+	moved.Position = h.last + 1
+	renewed := sealed(keepKey, h.now.Add(-25*time.Hour), h.last+1, good)
+	renewed.StartedAt = h.now
 	for name, kept := range map[string]postgres.VerificationState{
-		"too old":         {StartedAt: h.now.Add(-25 * time.Hour), Position: 7, State: []byte(`{"version":1}`)},
-		"another version": {StartedAt: h.now, Position: 7, State: []byte(`{"version":0}`)},
-		"no state":        {StartedAt: h.now, Position: 7, State: []byte(`garbage`)},
-		"beyond the tree": {StartedAt: h.now, Position: 1 << 40, State: []byte(`{"version":1}`)},
+		"too old":              sealed(keepKey, h.now.Add(-25*time.Hour), 7, `{"version":2}`),
+		"another version":      sealed(keepKey, h.now, 7, `{"version":0}`),
+		"no state":             sealed(keepKey, h.now, 7, `garbage`),
+		"beyond the tree":      sealed(keepKey, h.now, 1<<40, `{"version":2}`),
+		"planted unsealed":     {StartedAt: h.now, SavedAt: h.now, Position: h.last + 1, State: []byte(good)},
+		"planted short":        {StartedAt: h.now, SavedAt: h.now, Position: h.last + 1, State: []byte("{}")},
+		"planted, another key": sealed(bytes.Repeat([]byte{8}, 32), h.now, h.last+1, good),
+		"moved on":             moved,
+		"made young":           renewed,
 	} {
 		if err := h.store.KeepVerification(t.Context(), kept); err != nil {
 			t.Fatal(err)
 		}
 		cfg := h.config()
-		cfg.Keep = true
+		cfg.KeepKey = keepKey
 		report, err := ledger.Verify(t.Context(), h.store, cfg)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !report.Good() || report.Batches != 8 {
+		if report.Batches != 8 || len(report.Problems) != 1 || report.Problems[0].Position != h.signed {
 			t.Errorf("%s: %d batches, problems %v", name, report.Batches, report.Problems)
 		}
 	}

@@ -2,6 +2,9 @@ package ledger
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +24,7 @@ const (
 )
 
 // stateVersion changes with what a state holds or means.
-const stateVersion = 1
+const stateVersion = 2
 
 // state is what a verifier keeps of all positions before the next.
 type state struct {
@@ -38,7 +41,14 @@ type state struct {
 	Deleted        []deletedState `json:"deleted"`
 	ExcusedMonths  []hostMonth    `json:"excused_months"`
 	ExcusedSegment []int64        `json:"excused_segments"`
+	Holds          []holdState    `json:"holds"`
+	HeldDeleted    []heldSegment  `json:"held_deleted"`
 	Findings       []findingSaid  `json:"findings"`
+}
+
+type holdState struct {
+	ID   assay.HoldID `json:"id"`
+	Host assay.HostID `json:"host"`
 }
 
 type findingSaid struct {
@@ -95,6 +105,12 @@ func (v *verifier) save() ([]byte, error) {
 	for segment := range v.absences.excusedSegments {
 		s.ExcusedSegment = append(s.ExcusedSegment, segment)
 	}
+	for id, host := range v.holds.standing {
+		s.Holds = append(s.Holds, holdState{id, host})
+	}
+	for held := range v.holds.deleted {
+		s.HeldDeleted = append(s.HeldDeleted, held)
+	}
 	for id, said := range v.findings {
 		s.Findings = append(s.Findings, findingSaid{id, said})
 	}
@@ -137,6 +153,12 @@ func (v *verifier) load(text []byte) error {
 	for _, segment := range s.ExcusedSegment {
 		v.absences.excusedSegments[segment] = true
 	}
+	for _, hold := range s.Holds {
+		v.holds.standing[hold.ID] = hold.Host
+	}
+	for _, held := range s.HeldDeleted {
+		v.holds.deleted[held] = true
+	}
 	for _, f := range s.Findings {
 		v.findings[f.ID] = f.Said
 	}
@@ -155,7 +177,11 @@ func (v *verifier) resume(ctx context.Context, store *postgres.Store) (from int6
 	case v.cfg.Now().Sub(kept.StartedAt) > keptFor, kept.Position > v.snapshot.Tree.Size:
 		return 0, nil
 	}
-	if err := v.load(kept.State); errors.Is(err, errState) {
+	text, ok := v.opened(&kept)
+	if !ok {
+		return 0, nil
+	}
+	if err := v.load(text); errors.Is(err, errState) {
 		return 0, nil // nothing of it was taken in
 	} else if err != nil {
 		return 0, err
@@ -170,5 +196,28 @@ func (v *verifier) keep(ctx context.Context, store *postgres.Store, position int
 	if err != nil {
 		return err
 	}
-	return store.KeepVerification(ctx, postgres.VerificationState{StartedAt: v.report.StartedAt, SavedAt: v.cfg.Now(), Position: position, State: text})
+	kept := postgres.VerificationState{StartedAt: v.report.StartedAt, SavedAt: v.cfg.Now(), Position: position}
+	kept.State = append(v.seal(&kept, text), text...)
+	return store.KeepVerification(ctx, kept)
+}
+
+// opened returns what was kept without its seal. ok is false for what was not
+// written with the key: whoever can alter the ledger in the database can write
+// there as well that it was found good.
+func (v *verifier) opened(kept *postgres.VerificationState) (text []byte, ok bool) {
+	if len(kept.State) < sha256.Size {
+		return nil, false
+	}
+	seal, text := kept.State[:sha256.Size], kept.State[sha256.Size:]
+	return text, hmac.Equal(seal, v.seal(kept, text))
+}
+
+// seal is the HMAC-SHA-256 of the start (microseconds), the position, both big
+// endian, and the text.
+func (v *verifier) seal(kept *postgres.VerificationState, text []byte) []byte {
+	mac := hmac.New(sha256.New, v.cfg.KeepKey)
+	head := binary.BigEndian.AppendUint64(nil, uint64(kept.StartedAt.UnixMicro()))
+	mac.Write(binary.BigEndian.AppendUint64(head, uint64(kept.Position)))
+	mac.Write(text)
+	return mac.Sum(nil)
 }

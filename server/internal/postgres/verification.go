@@ -46,6 +46,8 @@ type LedgerSnapshot struct {
 	// Findings are what the rows of all findings say: read later they would say
 	// more than the leaves below Size.
 	Findings []FindingState
+	// StrayRows are of retention.
+	StrayRows []StrayRow
 }
 
 // StreamRow is a stream's row in full.
@@ -88,6 +90,9 @@ func (s *Store) LedgerSnapshot(ctx context.Context, hashCount func(size int64) i
 			return fmt.Errorf("looking for stray rows: %w", err)
 		}
 		if snapshot.Keys, err = legibleKeys(ctx, tx); err != nil {
+			return err
+		}
+		if snapshot.StrayRows, err = readStrayRows(ctx, tx, snapshot.Size); err != nil {
 			return err
 		}
 		snapshot.Findings, err = readFindingStates(ctx, tx)
@@ -145,7 +150,7 @@ type LedgerPage struct {
 	Forks        map[int64]BatchRow
 	Epochs       map[int64]EpochRow
 	Certificates map[int64]CertificateRow
-	// Records are the rows beside leaves of runs, transitions, deeds and policy.
+	// Records are the rows beside leaves of runs, transitions, deeds, policy and retention.
 	Records map[int64]RecordRow
 	// Signers are the certificates that the batches and forks name, by serial.
 	Signers map[string]CertificateRow

@@ -64,6 +64,9 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 			return nil, false, nil
 		}
 		return body, true, nil
+	case evidence.LeafHold, evidence.LeafArchive, evidence.LeafErasure:
+		record, err = normalKeeping(kind, body)
+		return record, true, err
 	case evidence.LeafReview:
 		var r assay.Review
 		err = read(&r)
@@ -100,6 +103,7 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 			return rows.Err()
 		})
 	}
+	p.queueKeeping(each)
 	var position int64
 	each(`SELECT position, kind, body FROM leaf_record WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
 		var kind int16

@@ -216,15 +216,15 @@ func (r *Retention) deleteSegments(ctx context.Context) error {
 		}
 		r.note(ctx, "segment deleted", "segment", g.Number, "object", g.Object)
 	}
-	segments, err := r.cfg.Store.ArchivedSegments(ctx)
+	segments, err := r.cfg.Store.SegmentsToRemove(ctx)
 	if err != nil {
 		return err
 	}
 	for _, g := range segments {
-		if g.DeletedAt.IsZero() {
-			continue
-		}
 		if err := r.cfg.Archive.Delete(ctx, g.Object); err != nil {
+			return err
+		}
+		if err := r.cfg.Store.RecordGone(ctx, g.Number); err != nil {
 			return err
 		}
 	}

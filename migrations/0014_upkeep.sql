@@ -1,0 +1,7 @@
+-- What retention has under way, and where the batches of a day are.
+
+-- +goose Up
+
+-- The object of a deleted segment is gone; null: it may still be there, and no
+-- hold can be placed on what is in it.
+ALTER TABLE archived_segment ADD COLUMN gone_at timestamptz;

@@ -190,6 +190,9 @@ func (s *Store) RebuildStep(ctx context.Context, r *assay.Rebuild, to uint64, re
 func (s *Store) FinishWeek(ctx context.Context, r *assay.Rebuild) error {
 	for _, p := range rebuiltParts(r) {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			if err := lockRebuild(ctx, tx, r); err != nil {
+				return err
+			}
 			var waiting bool
 			if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, p.part.Name+"_new").Scan(&waiting); err != nil || !waiting {
 				return err
@@ -204,9 +207,36 @@ func (s *Store) FinishWeek(ctx context.Context, r *assay.Rebuild) error {
 		return s.enterWeek(ctx, r, next)
 	}
 	now := s.clock()
-	_, err := s.db.Exec(ctx, `UPDATE rebuild SET finished_at = $2 WHERE id = $1`, [16]byte(r.ID), now)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := lockRebuild(ctx, tx, r); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE rebuild SET finished_at = $2 WHERE id = $1`, [16]byte(r.ID), now); err != nil {
+			return fmt.Errorf("noting the end: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return translate("ending rebuild", err)
+	}
 	r.FinishedAt = now
-	return translate("ending rebuild", err)
+	return nil
+}
+
+// lockRebuild keeps a rebuild where it is until the transaction ends. It is
+// Conflict where it is elsewhere: a program that wakes late puts nothing into
+// place, not even what a newer rebuild has begun.
+func lockRebuild(ctx context.Context, tx pgx.Tx, r *assay.Rebuild) error {
+	var same bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE id = $1 AND week = $2 AND position = $3 AND finished_at IS NULL FOR UPDATE)`,
+		[16]byte(r.ID), r.Week, int64(r.Position)).Scan(&same)
+	if err != nil {
+		return fmt.Errorf("locking rebuild: %w", err)
+	}
+	if !same {
+		return assay.Errorf(assay.Conflict, "the rebuild is run by another program too, or was begun anew")
+	}
+	return nil
 }
 
 // PinnedDays returns the spans of received days that a rebuild keeps beyond the

@@ -99,33 +99,17 @@ func chooseRules(ctx context.Context, tx pgx.Tx, b *assay.RuleBackfill) error {
 	return nil
 }
 
-// firstReceived is the position of the first batch received at or after a time,
-// or the ledger's size. Times of receipt go with positions, so it is found by
-// halving.
+// firstReceived is the first position of a batch received at or after a time, or
+// the ledger's size. Batches received before may follow it, where a clock was set
+// back.
 func (s *Store) firstReceived(ctx context.Context, since time.Time) (uint64, error) {
 	size, err := s.LedgerSize(ctx)
 	if err != nil {
 		return 0, err
 	}
-	low, high := uint64(0), size
-	for low < high {
-		middle := (low + high) / 2
-		var position int64
-		var at time.Time
-		err := s.db.QueryRow(ctx, `SELECT position, received_at FROM batch WHERE position >= $1 AND position < $2 ORDER BY position LIMIT 1`,
-			int64(middle), int64(high)).Scan(&position, &at)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			high = middle
-		case err != nil:
-			return 0, translate("looking for the first batch", err)
-		case at.Before(since):
-			low = uint64(position) + 1
-		default:
-			high = middle
-		}
-	}
-	return low, nil
+	var first int64
+	err = s.db.QueryRow(ctx, `SELECT coalesce(min(position), $2) FROM batch WHERE received_at >= $1`, since, int64(size)).Scan(&first)
+	return uint64(first), translate("looking for the first batch", err)
 }
 
 const backfillColumns = `b.id, b.pack, b.version, b.rules, b.since, b.from_position, b.to_position, b.state, b.detections, b.error, b.user_name, b.reason,

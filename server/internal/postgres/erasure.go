@@ -130,9 +130,18 @@ func (s *Store) RecordKeyDeleted(ctx context.Context, id assay.ErasureID) error 
 // EraseEvents takes the rows of what a host's agents sent in a month out of the
 // event tables, and what rules matched of it. Each part is copied without them
 // and takes the old one's place, one transaction each. The month's parts must be
-// past: none is written to.
+// past: none is written to. It is Conflict while an unfinished rebuild meets the
+// month: that has rows which are not in any part yet.
 func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.Time) error {
 	from, to := month, month.AddDate(0, 1, 0)
+	var rebuilt bool
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL AND from_day < $2::timestamp::date AND to_day > $1::timestamp::date)`, from, to).Scan(&rebuilt)
+	if err != nil {
+		return translate("looking for rebuilds", err)
+	}
+	if rebuilt {
+		return assay.Errorf(assay.Conflict, "a rebuild of days of %s is not finished: what it has read would come back", month.Format("2006-01"))
+	}
 	for _, table := range telemetry.Tables() {
 		parts, err := s.EventParts(ctx, table)
 		if err != nil {

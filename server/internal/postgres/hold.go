@@ -35,7 +35,9 @@ func (s *Store) Holds(ctx context.Context) ([]assay.Hold, error) {
 }
 
 // PlaceHold places a hold on a host, or on all where host is zero. When it
-// returns, nothing that it stands against is under way. NotFound: no such host.
+// returns, nothing that it stands against is under way. It is NotFound where
+// there is no such host, and Conflict while an erasure or a deletion that
+// concerns it is recorded and not carried out: no hold keeps what goes by then.
 func (s *Store) PlaceHold(ctx context.Context, host assay.HostID, reason, by string) (assay.HoldID, error) {
 	if err := assay.CheckText("reason", reason, assay.MaxReason); err != nil {
 		return assay.HoldID{}, err
@@ -52,6 +54,9 @@ func (s *Store) PlaceHold(ctx context.Context, host assay.HostID, reason, by str
 				return err
 			}
 		}
+		if err := nothingUnderWay(ctx, tx, on); err != nil {
+			return err
+		}
 		position, err := s.recordHold(ctx, tx, evidence.HoldRecord{Action: evidence.HoldPlaced, Hold: evidence.ID(id), Host: evidence.ID(host), Reason: reason, By: by}, now)
 		if err != nil {
 			return err
@@ -64,6 +69,22 @@ func (s *Store) PlaceHold(ctx context.Context, host assay.HostID, reason, by str
 		return nil
 	})
 	return id, translate("placing hold", err)
+}
+
+// nothingUnderWay is Conflict while something of the host (nil: of any) is
+// recorded as erased or deleted and may still be there.
+func nothingUnderWay(ctx context.Context, tx pgx.Tx, host *[16]byte) error {
+	var underWay bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erasure WHERE done_at IS NOT NULL AND key_deleted_at IS NULL AND ($1::uuid IS NULL OR host_id = $1))
+		OR EXISTS (SELECT FROM archived_segment g WHERE deleted_at IS NOT NULL AND gone_at IS NULL
+			AND ($1::uuid IS NULL OR EXISTS (SELECT FROM archived_host ah WHERE ah.segment = g.segment AND ah.host_id = $1)))`, host).Scan(&underWay)
+	if err != nil {
+		return fmt.Errorf("looking for what is under way: %w", err)
+	}
+	if underWay {
+		return assay.Errorf(assay.Conflict, "an erasure or deletion that this would stand against is recorded in the ledger and not carried out in full yet: place the hold when it is")
+	}
+	return nil
 }
 
 // ReleaseHold ends a hold. It is NotFound for an unknown one and Conflict for

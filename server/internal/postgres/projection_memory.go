@@ -102,7 +102,8 @@ var passTables = map[string]string{
 
 // ResetPass empties what a pass has written and sets its cursors to the start
 // with the given version. Projectors that run meanwhile find their cursors
-// moved and start over.
+// moved and start over. It is Conflict for facts while a rebuild of days is not
+// finished: that reads what would be emptied, and would write rows twice.
 func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 	tables, ok := passTables[pass]
 	if !ok {
@@ -114,6 +115,9 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 		}
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := noRebuild(ctx, tx, pass); err != nil {
+			return err
+		}
 		// The cursors are locked first, in the order in which lanes lock them.
 		if _, err := tx.Exec(ctx, `UPDATE projection_cursor SET position = 0, version = $2, watermark = 'epoch' WHERE pass = $1`, pass, version); err != nil {
 			return fmt.Errorf("resetting cursors: %w", err)
@@ -134,6 +138,25 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 		return nil
 	})
 	return translate("resetting projection", err)
+}
+
+// noRebuild is Conflict where a rebuild of days rests on what the pass has
+// written, and keeps any from beginning until the transaction ends.
+func noRebuild(ctx context.Context, tx pgx.Tx, pass string) error {
+	if pass != factsPass {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `LOCK TABLE rebuild IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		return fmt.Errorf("locking rebuilds: %w", err)
+	}
+	var busy bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL)`).Scan(&busy); err != nil {
+		return fmt.Errorf("looking for rebuilds: %w", err)
+	}
+	if busy {
+		return assay.Errorf(assay.Conflict, "a rebuild of past days is not finished: go on with it first (project rebuild --from --to)")
+	}
+	return nil
 }
 
 // restartRules lets what rests on the lanes' matches start over: the counting of

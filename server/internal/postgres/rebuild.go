@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -80,10 +79,7 @@ func (s *Store) enterWeek(ctx context.Context, r *assay.Rebuild, week time.Time)
 	next.Week = week
 	days := next.Days()
 	var err error
-	if next.Position, err = s.positionAt(ctx, days[0]); err != nil {
-		return err
-	}
-	if next.End, err = s.positionAt(ctx, days[len(days)-1].AddDate(0, 0, 1)); err != nil {
+	if next.Position, next.End, err = s.positionsOf(ctx, days[0], days[len(days)-1].AddDate(0, 0, 1)); err != nil {
 		return err
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
@@ -116,32 +112,14 @@ func moveRebuild(ctx context.Context, tx pgx.Tx, old, next *assay.Rebuild) error
 	return nil
 }
 
-// positionAt is the position of the first batch received at or after t. Times go
-// with positions, so it is found by halving.
-func (s *Store) positionAt(ctx context.Context, t time.Time) (uint64, error) {
-	var size int64
-	if err := s.db.QueryRow(ctx, `SELECT size FROM ledger_head`).Scan(&size); err != nil {
-		return 0, translate("reading ledger size", err)
-	}
-	low, high := int64(0), size // the answer is in [low, high]
-	for low < high {
-		middle := low + (high-low)/2
-		var position int64
-		var received time.Time
-		err := s.db.QueryRow(ctx, `SELECT position, received_at FROM batch WHERE position >= $1 AND position < $2 ORDER BY position LIMIT 1`, middle, high).
-			Scan(&position, &received)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			high = middle // no batch between them
-		case err != nil:
-			return 0, translate("looking for position", err)
-		case received.Before(t):
-			low = position + 1
-		default:
-			high = middle
-		}
-	}
-	return uint64(low), nil
+// positionsOf is where the batches received in [from, to) lie: from the first of
+// them to after the last. Others may lie between them, for a clock that was set
+// back puts earlier days at later positions.
+func (s *Store) positionsOf(ctx context.Context, from, to time.Time) (first, end uint64, err error) {
+	var low, high int64
+	err = s.db.QueryRow(ctx, `SELECT coalesce(min(position), 0), coalesce(max(position) + 1, 0) FROM batch WHERE received_at >= $1 AND received_at < $2`, from, to).
+		Scan(&low, &high)
+	return uint64(low), uint64(high), translate("looking for batches", err)
 }
 
 type rebuiltPart struct {
@@ -212,6 +190,9 @@ func (s *Store) RebuildStep(ctx context.Context, r *assay.Rebuild, to uint64, re
 func (s *Store) FinishWeek(ctx context.Context, r *assay.Rebuild) error {
 	for _, p := range rebuiltParts(r) {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			if err := lockRebuild(ctx, tx, r); err != nil {
+				return err
+			}
 			var waiting bool
 			if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, p.part.Name+"_new").Scan(&waiting); err != nil || !waiting {
 				return err
@@ -226,9 +207,36 @@ func (s *Store) FinishWeek(ctx context.Context, r *assay.Rebuild) error {
 		return s.enterWeek(ctx, r, next)
 	}
 	now := s.clock()
-	_, err := s.db.Exec(ctx, `UPDATE rebuild SET finished_at = $2 WHERE id = $1`, [16]byte(r.ID), now)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := lockRebuild(ctx, tx, r); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE rebuild SET finished_at = $2 WHERE id = $1`, [16]byte(r.ID), now); err != nil {
+			return fmt.Errorf("noting the end: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return translate("ending rebuild", err)
+	}
 	r.FinishedAt = now
-	return translate("ending rebuild", err)
+	return nil
+}
+
+// lockRebuild keeps a rebuild where it is until the transaction ends. It is
+// Conflict where it is elsewhere: a program that wakes late puts nothing into
+// place, not even what a newer rebuild has begun.
+func lockRebuild(ctx context.Context, tx pgx.Tx, r *assay.Rebuild) error {
+	var same bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE id = $1 AND week = $2 AND position = $3 AND finished_at IS NULL FOR UPDATE)`,
+		[16]byte(r.ID), r.Week, int64(r.Position)).Scan(&same)
+	if err != nil {
+		return fmt.Errorf("locking rebuild: %w", err)
+	}
+	if !same {
+		return assay.Errorf(assay.Conflict, "the rebuild is run by another program too, or was begun anew")
+	}
+	return nil
 }
 
 // PinnedDays returns the spans of received days that a rebuild keeps beyond the

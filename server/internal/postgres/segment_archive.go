@@ -213,3 +213,20 @@ func (s *Store) RecordDeleted(ctx context.Context, segment int64, reason string)
 	})
 	return translate("recording deleted segment", err)
 }
+
+// SegmentsToRemove returns the segments that are recorded as deleted and whose
+// object may still be there; oldest first.
+func (s *Store) SegmentsToRemove(ctx context.Context) ([]assay.Segment, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+segmentColumns+` FROM archived_segment WHERE deleted_at IS NOT NULL AND gone_at IS NULL ORDER BY segment`)
+	if err != nil {
+		return nil, translate("looking for segments to remove", err)
+	}
+	segments, err := pgx.CollectRows(rows, scanSegment)
+	return segments, translate("looking for segments to remove", err)
+}
+
+// RecordGone notes that the object of a deleted segment is gone.
+func (s *Store) RecordGone(ctx context.Context, segment int64) error {
+	_, err := s.db.Exec(ctx, `UPDATE archived_segment SET gone_at = $2 WHERE segment = $1 AND deleted_at IS NOT NULL`, segment, s.clock())
+	return translate("noting that a segment is gone", err)
+}

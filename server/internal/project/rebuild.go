@@ -64,19 +64,11 @@ func (b *rebuilder) step(ctx context.Context, r *assay.Rebuild) error {
 	if err != nil {
 		return err
 	}
-	to, received := r.End, r.Week
-	if len(stored) > 0 {
-		received = stored[0].ReceivedAt.UTC().Truncate(24 * time.Hour)
-	}
-	for i := range stored {
-		if !stored[i].ReceivedAt.Before(received.AddDate(0, 0, 1)) {
-			to, stored = stored[i].Position, stored[:i]
-			break
-		}
-	}
+	to := r.End
 	if len(stored) == stepBatches {
 		to = stored[len(stored)-1].Position + 1
 	}
+	stored, received, to := oneDay(r, stored, to)
 	repeats, err := b.cfg.Store.Repeats(ctx, r.Position, to)
 	if err != nil {
 		return err
@@ -86,6 +78,26 @@ func (b *rebuilder) step(ctx context.Context, r *assay.Rebuild) error {
 		return err
 	}
 	return b.cfg.Store.RebuildStep(ctx, r, to, received, b.rows, events)
+}
+
+// oneDay takes of the batches up to position to those of the week under way, as
+// far as all are of one day, and says which day and how far that is. Positions do
+// not tell days: where a clock was set back, earlier days follow later ones.
+func oneDay(r *assay.Rebuild, stored []postgres.StoredBatch, to uint64) ([]postgres.StoredBatch, time.Time, uint64) {
+	days := r.Days()
+	day := days[0]
+	var taken []postgres.StoredBatch
+	for i := range stored {
+		received := stored[i].ReceivedAt.UTC().Truncate(24 * time.Hour)
+		if received.Before(days[0]) || received.After(days[len(days)-1]) {
+			continue
+		}
+		if len(taken) > 0 && !received.Equal(day) {
+			return taken, day, stored[i].Position
+		}
+		day, taken = received, append(taken, stored[i])
+	}
+	return taken, day, to
 }
 
 // collect makes the rows of the batches, waiting for its turn with each.

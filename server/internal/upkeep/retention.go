@@ -2,6 +2,7 @@ package upkeep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -216,15 +217,15 @@ func (r *Retention) deleteSegments(ctx context.Context) error {
 		}
 		r.note(ctx, "segment deleted", "segment", g.Number, "object", g.Object)
 	}
-	segments, err := r.cfg.Store.ArchivedSegments(ctx)
+	segments, err := r.cfg.Store.SegmentsToRemove(ctx)
 	if err != nil {
 		return err
 	}
 	for _, g := range segments {
-		if g.DeletedAt.IsZero() {
-			continue
-		}
 		if err := r.cfg.Archive.Delete(ctx, g.Object); err != nil {
+			return err
+		}
+		if err := r.cfg.Store.RecordGone(ctx, g.Number); err != nil {
 			return err
 		}
 	}
@@ -242,6 +243,7 @@ func (r *Retention) erase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for i := range due {
 		e := &due[i]
 		// Parts go by the week: until a week after the month's end some of its
@@ -249,22 +251,29 @@ func (r *Retention) erase(ctx context.Context) error {
 		if now.Before(e.Month.AddDate(0, 1, 7)) {
 			continue
 		}
-		if e.DoneAt.IsZero() {
-			if err := r.cfg.Store.RecordErasure(ctx, e); err != nil {
-				return err
-			}
+		if err := r.eraseOne(ctx, e); err != nil {
+			failed = append(failed, err) // the others do not wait for it
 		}
-		if err := r.cfg.Store.EraseEvents(ctx, e.Host, e.Month); err != nil {
-			return err
-		}
-		if err := r.cfg.Vault.Erase(ctx, e.Host, vault.MonthOf(e.Month)); err != nil {
-			return err
-		}
-		if err := r.cfg.Store.RecordKeyDeleted(ctx, e.ID); err != nil {
-			return err
-		}
-		r.note(ctx, "erasure", "host_id", e.Host.String(), "month", e.Month.Format("2006-01"))
 	}
+	return errors.Join(failed...)
+}
+
+func (r *Retention) eraseOne(ctx context.Context, e *assay.Erasure) error {
+	if e.DoneAt.IsZero() {
+		if err := r.cfg.Store.RecordErasure(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := r.cfg.Store.EraseEvents(ctx, e.Host, e.Month); err != nil {
+		return err
+	}
+	if err := r.cfg.Vault.Erase(ctx, e.Host, vault.MonthOf(e.Month)); err != nil {
+		return err
+	}
+	if err := r.cfg.Store.RecordKeyDeleted(ctx, e.ID); err != nil {
+		return err
+	}
+	r.note(ctx, "erasure", "host_id", e.Host.String(), "month", e.Month.Format("2006-01"))
 	return nil
 }
 

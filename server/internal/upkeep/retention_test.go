@@ -224,6 +224,9 @@ func TestRebuildResumes(t *testing.T) {
 	if _, err := k.store.CreateRebuild(t.Context(), began, over, k.now, "test"); assay.KindOf(err) != assay.Conflict {
 		t.Errorf("a second rebuild: %v", err)
 	}
+	if err := k.store.ResetPass(t.Context(), project.FactsPass, project.FactsVersion); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("emptying what the rebuild reads: %v", err)
+	}
 	steps, seen := 0, map[string]bool{}
 	for finished := false; !finished; {
 		r, err := k.store.UnfinishedRebuild(t.Context())
@@ -251,6 +254,14 @@ func TestRebuildResumes(t *testing.T) {
 	// Whoever still has it in memory may not write.
 	if err := project.Rebuild(t.Context(), project.RebuildConfig{Store: k.store}, &created); assay.KindOf(err) != assay.Conflict {
 		t.Errorf("a rebuild that ended elsewhere goes on: %v", err)
+	}
+	late := created
+	late.Position = late.End
+	if err := k.store.FinishWeek(t.Context(), &late); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("a week that was finished elsewhere is put into place: %v", err)
+	}
+	if diff := cmp.Diff(before, k.rows()); diff != "" {
+		t.Errorf("whoever came late changed rows:\n%s", diff)
 	}
 	if _, err := k.store.CreateRebuild(t.Context(), began, k.now.AddDate(0, 0, 1), k.now, "test"); assay.KindOf(err) != assay.Invalid {
 		t.Errorf("rebuilding a day that goes on: %v", err)

@@ -1,0 +1,68 @@
+package upkeep
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/evidencetest"
+	"github.com/assay-audit/assay/server/internal/project"
+)
+
+// TestRebuildAfterAClockWasSetBack rebuilds each week of a ledger in which a later
+// week's batches come before an earlier one's, and days change places within a
+// week: no row is lost, and each rebuild ends.
+func TestRebuildAfterAClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t)
+	chain := evidencetest.Open(t, k.store, k.hosts[0], evidence.Bulk, "first")
+	for _, days := range []int{0, 6, 1, 7, 0, 2, 8, 1} {
+		k.now = began.AddDate(0, 0, days)
+		k.append(chain, k.process(k.hosts[0], 2, nil)...)
+	}
+	k.now = over.Add(time.Hour)
+	k.project()
+	before := k.rows()
+	for _, week := range []time.Time{over.AddDate(0, 0, -14), over.AddDate(0, 0, -7)} {
+		k.rebuild(week, week.AddDate(0, 0, 7))
+		if diff := cmp.Diff(before, k.rows()); diff != "" {
+			t.Fatalf("rebuilding the week of %s changed rows:\n%s", week.Format(time.DateOnly), diff)
+		}
+	}
+}
+
+// TestErasureWaitsForARebuild: what an unfinished rebuild has read would come back
+// after an erasure, so that waits; one of another host and month does not.
+func TestErasureWaitsForARebuild(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t)
+	k.fillDays()
+	r, err := k.store.CreateRebuild(t.Context(), began, over, k.now, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.now = began.AddDate(0, 0, 450)
+	march := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for i, month := range []time.Time{march, march.AddDate(0, 2, 0)} {
+		if _, err := k.store.RequestErasure(t.Context(), k.hosts[i].HostID, month, k.now.Add(-day), "asked for", "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.job.erase(t.Context()); err == nil {
+		t.Error("it was erased beside a rebuild")
+	}
+	if n := k.number(`SELECT count(key_deleted_at) FROM erasure`); n != 1 {
+		t.Errorf("%d erasures are done beside a rebuild, want the other one", n)
+	}
+	if err := project.Rebuild(t.Context(), project.RebuildConfig{Store: k.store}, &r); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.job.erase(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := k.number(`SELECT count(*) FROM win_process_events WHERE host_id = $1`, [16]byte(k.hosts[0].HostID)); n != 0 {
+		t.Errorf("%d rows of the erased host are left", n)
+	}
+}

@@ -190,14 +190,14 @@ func (d *smallDisk) shrink(t *testing.T, left int64) {
 func mountSmall(t *testing.T, dir string, size int64, options string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can mount the small disk that this drill fills")
+		lacking(t, "only root can mount the small disk that this drill fills")
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	err := syscall.Mount("assay-drill", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)+options)
 	if errors.Is(err, syscall.EPERM) {
-		t.Skip("no right to mount the small disk that this drill fills")
+		lacking(t, "no right to mount the small disk that this drill fills")
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -101,6 +101,14 @@ func (s *Store) RecordErasure(ctx context.Context, e *assay.Erasure) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(retentionLock)); err != nil {
 			return fmt.Errorf("locking retention: %w", err)
 		}
+		// No rebuild begins until it is recorded, and none of these days until it is
+		// carried out.
+		if _, err := tx.Exec(ctx, `LOCK TABLE rebuild IN SHARE MODE`); err != nil {
+			return fmt.Errorf("locking rebuilds: %w", err)
+		}
+		if err := besideNoRebuild(ctx, tx, e.Month); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `UPDATE erasure e SET done_at = $2 WHERE id = $1 AND done_at IS NULL AND NOT `+held, [16]byte(e.ID), s.clock())
 		if err != nil {
 			return fmt.Errorf("noting erasure: %w", err)
@@ -134,13 +142,8 @@ func (s *Store) RecordKeyDeleted(ctx context.Context, id assay.ErasureID) error 
 // month: that has rows which are not in any part yet.
 func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.Time) error {
 	from, to := month, month.AddDate(0, 1, 0)
-	var rebuilt bool
-	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL AND from_day < $2::timestamp::date AND to_day > $1::timestamp::date)`, from, to).Scan(&rebuilt)
-	if err != nil {
+	if err := besideNoRebuild(ctx, s.db, month); err != nil {
 		return translate("looking for rebuilds", err)
-	}
-	if rebuilt {
-		return assay.Errorf(assay.Conflict, "a rebuild of days of %s is not finished: what it has read would come back", month.Format("2006-01"))
 	}
 	for _, table := range telemetry.Tables() {
 		parts, err := s.EventParts(ctx, table)
@@ -159,6 +162,22 @@ func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.T
 		if _, err := s.db.Exec(ctx, `DELETE FROM `+table+` WHERE `+concerned, [16]byte(host), from, to); err != nil {
 			return translate("erasing from "+table, err)
 		}
+	}
+	return nil
+}
+
+// besideNoRebuild is Conflict while an unfinished rebuild meets a month.
+func besideNoRebuild(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, month time.Time) error {
+	var rebuilt bool
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL AND from_day < $2::timestamp::date AND to_day > $1::timestamp::date)`,
+		month, month.AddDate(0, 1, 0)).Scan(&rebuilt)
+	if err != nil {
+		return fmt.Errorf("looking for rebuilds: %w", err)
+	}
+	if rebuilt {
+		return assay.Errorf(assay.Conflict, "a rebuild of days of %s is not finished: what it has read would come back", month.Format("2006-01"))
 	}
 	return nil
 }

@@ -40,24 +40,12 @@ func (s *Store) CreateRebuild(ctx context.Context, from, to, keepUntil time.Time
 	if !r.From.Before(r.To) {
 		return r, assay.Errorf(assay.Invalid, "there is no day from %s to %s", from.Format(time.DateOnly), to.Format(time.DateOnly))
 	}
-	var watermark *time.Time
-	err := s.db.QueryRow(ctx, `SELECT min(watermark) FROM projection_cursor WHERE pass = $1`, factsPass).Scan(&watermark)
-	if err != nil {
-		return r, translate("reading watermark", err)
-	}
-	if watermark == nil || watermark.Before(r.To) {
-		return r, assay.Errorf(assay.Invalid, "%s is not over for the projections yet: only past days can be rebuilt", r.To.AddDate(0, 0, -1).Format(time.DateOnly))
-	}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE rebuild IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("locking rebuilds: %w", err)
 		}
-		var busy bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL)`).Scan(&busy); err != nil {
-			return fmt.Errorf("looking for rebuilds: %w", err)
-		}
-		if busy {
-			return assay.Errorf(assay.Conflict, "another rebuild is not finished")
+		if err := mayRebuild(ctx, tx, &r); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO rebuild (id, from_day, to_day, started_at, started_by, week, position, end_position, keep_until)
 			VALUES ($1, $2, $3, $4, $5, $2, 0, 0, $6)`, [16]byte(r.ID), r.From, r.To, r.StartedAt, by, keepUntil)
@@ -71,6 +59,27 @@ func (s *Store) CreateRebuild(ctx context.Context, from, to, keepUntil time.Time
 	}
 	r.Week = r.From
 	return r, s.enterWeek(ctx, &r, r.From)
+}
+
+// mayRebuild is called with rebuilds locked, which whoever resets the projections or
+// records an erasure locks too: what it finds stays so until r is recorded.
+func mayRebuild(ctx context.Context, tx pgx.Tx, r *assay.Rebuild) error {
+	var watermark *time.Time
+	var busy, erasing bool
+	err := tx.QueryRow(ctx, `SELECT (SELECT min(watermark) FROM projection_cursor WHERE pass = $1), EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL),
+		EXISTS (SELECT FROM erasure WHERE done_at IS NOT NULL AND key_deleted_at IS NULL AND month < $3 AND month + interval '1 month' > $2)`,
+		factsPass, r.From, r.To).Scan(&watermark, &busy, &erasing)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking at what else is under way: %w", err)
+	case watermark == nil || watermark.Before(r.To):
+		return assay.Errorf(assay.Invalid, "%s is not over for the projections yet: only past days can be rebuilt", r.To.AddDate(0, 0, -1).Format(time.DateOnly))
+	case busy:
+		return assay.Errorf(assay.Conflict, "another rebuild is not finished")
+	case erasing:
+		return assay.Errorf(assay.Conflict, "an erasure in these days is recorded and not carried out in full yet: rebuild when it is")
+	}
+	return nil
 }
 
 // enterWeek finds where the batches of a week begin and end, and goes there.

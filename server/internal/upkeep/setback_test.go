@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/evidencetest"
 	"github.com/assay-audit/assay/server/internal/project"
 )
@@ -56,8 +57,22 @@ func TestErasureWaitsForARebuild(t *testing.T) {
 	if n := k.number(`SELECT count(key_deleted_at) FROM erasure`); n != 1 {
 		t.Errorf("%d erasures are done beside a rebuild, want the other one", n)
 	}
+	if n := k.number(`SELECT count(done_at) FROM erasure`); n != 1 {
+		t.Errorf("%d erasures are recorded beside a rebuild, want the other one", n)
+	}
 	if err := project.Rebuild(t.Context(), project.RebuildConfig{Store: k.store}, &r); err != nil {
 		t.Fatal(err)
+	}
+	due, err := k.store.ErasuresDue(t.Context(), k.now)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("%d erasures are due, %v", len(due), err)
+	}
+	if err := k.store.RecordErasure(t.Context(), &due[0]); err != nil {
+		t.Fatal(err)
+	}
+	// Recorded, and not carried out: a rebuild would read what is to go.
+	if _, err := k.store.CreateRebuild(t.Context(), began, over, k.now, "test"); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("a rebuild began beside an erasure: %v", err)
 	}
 	if err := k.job.erase(t.Context()); err != nil {
 		t.Fatal(err)

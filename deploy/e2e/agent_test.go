@@ -22,7 +22,12 @@ func (w *world) enrol(t *testing.T, name string, rights ...string) *agent {
 }
 
 func (w *world) enrolArgs(dir, tokenFile string) []string {
-	return []string{"enrol", "--dir", dir, "--server", w.server.agents, "--ca-hash", w.caHash, "--token-file", tokenFile}
+	return w.enrolArgsAt(w.server.agents, dir, tokenFile)
+}
+
+// enrolArgsAt is enrolArgs by way of another address.
+func (w *world) enrolArgsAt(address, dir, tokenFile string) []string {
+	return []string{"enrol", "--dir", dir, "--server", address, "--ca-hash", w.caHash, "--token-file", tokenFile}
 }
 
 // importing is an import under way.
@@ -51,6 +56,14 @@ func (a *agent) startImport(t *testing.T, paths ...string) importing {
 		command = []string{program(t, "assay-agent")}
 	}
 	return importing{startCommand(t, nil, slices.Concat(command, []string{"import", "--dir=" + a.dir, "--json"}, paths)...)}
+}
+
+// whole is the end of an import of what was new.
+func (i importing) whole(t *testing.T) {
+	t.Helper()
+	if r := i.result(t, 0); r.New != r.Records || r.New == 0 {
+		t.Errorf("%d records of %d were new", r.New, r.Records)
+	}
 }
 
 // result is what the import came to, which must be complete. Damaged files, if

@@ -40,7 +40,7 @@ func TestClocks(t *testing.T) {
 		t.Logf("the %s's clock was set by %s, and right again: all was committed %.1f s later", j.whose, j.by, time.Since(began).Seconds())
 	}
 	if len(d.folders) > 0 {
-		d.whole(t, d.agent.startImport(t, d.folders...))
+		d.agent.startImport(t, d.folders...).whole(t)
 	}
 	d.login(t) // the server has been in the future, where sessions are over
 	d.holds(t, made)
@@ -51,7 +51,7 @@ type clocks struct {
 	*world
 	wire    *proxy
 	agent   *agent
-	folders []string
+	folders fresh
 }
 
 func newClocks(t *testing.T) *clocks {
@@ -71,12 +71,7 @@ func newClocks(t *testing.T) *clocks {
 	d.agent = &agent{world: d.world, dir: d.path("agent-clocked"), program: []string{
 		"env", "DRILL_CLOCK=" + d.path("clock-host"), filepath.Join(programs, "assay-agent"),
 	}}
-	args := d.enrolArgs(d.agent.dir, d.token(t, "clocked", "enrol", "import"))
-	for i := range args {
-		if args[i] == d.server.agents {
-			args[i] = address
-		}
-	}
+	args := d.enrolArgsAt(address, d.agent.dir, d.token(t, "clocked", "enrol", "import"))
 	mustRun(t, promptly, "assay-agent", args...)
 	return d
 }
@@ -94,14 +89,14 @@ func (d *clocks) set(t *testing.T, whose string, by time.Duration) {
 func (d *clocks) jump(t *testing.T, whose string, by time.Duration) {
 	t.Helper()
 	d.wire.arm(stallAll, 20<<10)
-	during := d.agent.startImport(t, d.next())
+	during := d.agent.startImport(t, d.folders.next())
 	d.wire.awaitStruck(t)
 	d.set(t, whose, by)
 	d.wire.goOn()
 	d.awaitTold(t, during)
 	if during.ended() {
-		d.whole(t, during)
-		during = d.agent.startImport(t, d.next())
+		during.whole(t)
+		during = d.agent.startImport(t, d.folders.next())
 		d.awaitTold(t, during)
 	}
 	if whose == "server" {
@@ -109,22 +104,8 @@ func (d *clocks) jump(t *testing.T, whose string, by time.Duration) {
 		d.server.start(t)
 	}
 	d.set(t, whose, 0)
-	d.whole(t, during)
-	d.whole(t, d.agent.startImport(t, d.next()))
-}
-
-// whole is the end of an import of a folder that was new.
-func (d *clocks) whole(t *testing.T, i importing) {
-	t.Helper()
-	if r := i.result(t, 0); r.New != r.Records || r.New == 0 {
-		t.Errorf("%d records of %d were new", r.New, r.Records)
-	}
-}
-
-func (d *clocks) next() string {
-	folder := d.folders[0]
-	d.folders = d.folders[1:]
-	return folder
+	during.whole(t)
+	d.agent.startImport(t, d.folders.next()).whole(t)
 }
 
 // awaitTold waits until an import has ended, or has said that there is no connection.

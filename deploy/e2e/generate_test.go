@@ -25,6 +25,15 @@ type logs struct {
 	count   map[eventKey]int64
 }
 
+// fresh are folders that nobody has imported.
+type fresh []string
+
+func (f *fresh) next() string {
+	folder := (*f)[0]
+	*f = (*f)[1:]
+	return folder
+}
+
 // shape is one kind of record of a channel.
 type shape struct {
 	eventID uint16

@@ -277,11 +277,6 @@ func TestListenerThatIsNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	args := w.enrolArgs(w.path("agent"), w.token(t, "good", "enrol"))
-	for i := range args {
-		if args[i] == w.server.agents {
-			args[i] = l.Addr().String()
-		}
-	}
+	args := w.enrolArgsAt(l.Addr().String(), w.path("agent"), w.token(t, "good", "enrol"))
 	clear(t, run(t, 2*time.Minute, "assay-agent", args...), "cannot be reached")
 }

@@ -59,7 +59,7 @@ type wires struct {
 	front, back *proxy
 	agent       *agent // behind front
 	other       *agent // not behind front
-	folders     []string
+	folders     fresh
 }
 
 func newWires(t *testing.T) *wires {
@@ -76,12 +76,7 @@ func newWires(t *testing.T) *wires {
 	d.front = startProxy(t, "tcp", address, func() (net.Conn, error) { return net.Dial("tcp", d.server.agents) })
 	d.other = d.enrol(t, "other", "enrol", "import")
 	d.agent = &agent{world: d.world, dir: d.path("agent-wired")}
-	args := d.enrolArgs(d.agent.dir, d.token(t, "wired", "enrol", "import"))
-	for i := range args {
-		if args[i] == d.server.agents {
-			args[i] = address
-		}
-	}
+	args := d.enrolArgsAt(address, d.agent.dir, d.token(t, "wired", "enrol", "import"))
 	mustRun(t, promptly, "assay-agent", args...)
 	return d
 }
@@ -103,42 +98,27 @@ func (d *wires) throughProxy(t *testing.T) (dsn, socket string) {
 	return own.String(), socket
 }
 
-// next is the next folder that nobody has imported.
-func (d *wires) next() string {
-	folder := d.folders[0]
-	d.folders = d.folders[1:]
-	return folder
-}
-
-// whole is the end of an import of a folder that was new.
-func (d *wires) whole(t *testing.T, i importing) {
-	t.Helper()
-	if r := i.result(t, 0); r.New != r.Records || r.New == 0 {
-		t.Errorf("%d records of %d were new", r.New, r.Records)
-	}
-}
-
 func (d *wires) cut(t *testing.T, p *proxy, at int) {
 	t.Helper()
 	p.arm(cutAll, at)
-	i := d.agent.startImport(t, d.next())
+	i := d.agent.startImport(t, d.folders.next())
 	p.awaitStruck(t)
-	d.whole(t, i)
+	i.whole(t)
 }
 
 // stallAgent holds the agent's bytes until another agent has delivered.
 func (d *wires) stallAgent(t *testing.T, p *proxy, at int, end func()) {
 	t.Helper()
 	p.arm(stallAll, at)
-	i := d.agent.startImport(t, d.next())
+	i := d.agent.startImport(t, d.folders.next())
 	p.awaitStruck(t)
-	d.whole(t, d.other.startImport(t, d.next()))
+	d.other.startImport(t, d.folders.next()).whole(t)
 	if i.ended() {
 		t.Errorf("an import ended with exit code %d while its wire stood still", i.wait(t, promptly))
 	}
 	end()
 	p.goOn() // for those that come now
-	d.whole(t, i)
+	i.whole(t)
 }
 
 // stallDatabase holds the database's bytes until the server says that it cannot
@@ -146,13 +126,13 @@ func (d *wires) stallAgent(t *testing.T, p *proxy, at int, end func()) {
 func (d *wires) stallDatabase(t *testing.T, p *proxy, at int, end func()) {
 	t.Helper()
 	p.arm(stallAll, at)
-	i := d.agent.startImport(t, d.next())
+	i := d.agent.startImport(t, d.folders.next())
 	p.awaitStruck(t)
 	d.server.awaitReady(t, http.StatusServiceUnavailable)
 	end()
 	p.goOn() // for those that come now
 	d.server.awaitReady(t, http.StatusOK)
-	d.whole(t, i)
+	i.whole(t)
 }
 
 // delay makes every message of an import late.
@@ -160,5 +140,5 @@ func (d *wires) delay(t *testing.T, p *proxy, _ int) {
 	t.Helper()
 	p.slow(15 * time.Millisecond)
 	defer p.slow(0)
-	d.whole(t, d.agent.startImport(t, d.next()))
+	d.agent.startImport(t, d.folders.next()).whole(t)
 }

@@ -79,7 +79,13 @@ func writeLog(t *testing.T, name string, first, n int) {
 			`<Data Name="CommandLine">p%d.exe --run %d</Data></EventData></Event>`+"\n", i, first+i, i%3, 100+i, i, i, first+i)
 	}
 	b.WriteString("</Events>\n")
-	if err := os.WriteFile(name, []byte(b.String()), 0o600); err != nil {
+	// Whole at once: a watched folder is looked at every 20 ms, and a test that is
+	// not scheduled for two looks would have shown half a file that rests.
+	part := name + ".part"
+	if err := os.WriteFile(part, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(part, name); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -123,17 +123,18 @@ func (p *pace) permit(events uint32, bytes int) <-chan struct{} {
 	p.bytes += int64(bytes)
 	p.mu.Unlock()
 	permit := make(chan struct{})
+	grant := func() { time.AfterFunc(p.turn(events), func() { close(permit) }) }
 	select {
 	case <-p.started:
 		if p.limit == nil {
 			return nil
 		}
-		time.AfterFunc(p.turn(events), func() { close(permit) })
+		grant()
 	default:
 		go func() {
 			select {
 			case <-p.started:
-				time.AfterFunc(p.turn(events), func() { close(permit) })
+				grant()
 			case <-p.ended:
 			}
 		}()

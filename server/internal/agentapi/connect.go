@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/proto/evidence"
@@ -27,47 +29,74 @@ const (
 	cosignaturePerSecond = 1.0 / 60
 )
 
-// Connect implements AgentService. Receiving and sending block without regard
-// for our context, so both have goroutines that end when this returns: receiving
-// one for good, sending one while there is something to send, for idle agents are
-// many and a goroutine is most of what one costs.
+// Connect implements AgentService. It receives, in gRPC's own goroutine, and nothing
+// else of an idle agent has one: a goroutine is most of what such an agent costs.
+// Sending has one while there is something to send, an orderly end while it lasts,
+// and each frame while it is handled, for the sake of its stack (see apart).
 func (s *Server) Connect(stream connectStream) error {
-	ctx, end := context.WithCancelCause(stream.Context())
-	defer end(nil)
+	sess, err := s.newSession(stream)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	if err = sess.receive(stream); errors.Is(err, io.EOF) {
+		sess.finish(false) // the agent has said all, and waits for its acks
+		err = nil
+	}
+	return ended(sess.ctx, err)
+}
+
+func (s *Server) newSession(stream connectStream) (*session, error) {
+	transport, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(transportStream)
+	if !ok {
+		return nil, assay.Errorf(assay.Internal, "this release of gRPC has no streams that can be ended while they are received from")
+	}
+	ctx, cancel := context.WithCancelCause(stream.Context())
 	sess := &session{
-		server: s, caller: callerOf(stream.Context()), out: newOutbox(), ctx: ctx, end: end, drain: make(chan struct{}),
+		server: s, caller: callerOf(ctx), ctx: ctx, cancel: cancel, transport: transport, drain: make(chan struct{}),
 		slots: make(chan struct{}, s.cfg.Limits.WindowBatches), whole: make(chan struct{}, 1), tails: map[assay.StreamID]*tail{},
 		epochs: bucket{tokens: epochBurst, at: s.cfg.Now()}, cosignatures: bucket{tokens: cosignatureBurst, at: s.cfg.Now()},
 	}
-	received, out := make(chan error, 1), &sender{session: sess, stream: stream, ended: make(chan error, 1)}
-	s.goroutines.Go(func() { received <- sess.receive(stream) })
-	defer s.forget(sess)
-	for {
-		select {
-		case err := <-received:
-			if errors.Is(err, io.EOF) {
-				return sess.finish(out, false) // the agent has said all, and waits for its acks
-			}
-			return ended(ctx, err)
-		case <-sess.out.ready:
-			out.start()
-		case err := <-out.ended:
-			if err != nil {
-				return ended(ctx, err)
-			}
-			out.rest()
-		case <-ctx.Done():
-			return ended(ctx, nil)
-		case <-sess.drain:
-			return sess.finish(out, true)
-		}
+	sess.out = newOutbox(sess.goroutine, stream.Send, cancel)
+	return sess, nil
+}
+
+func (s *session) close() {
+	s.server.forget(s)
+	s.out.close() // from here on what is pushed starts no goroutine
+	s.cancel(nil)
+}
+
+// transportStream is gRPC's stream below its handler.
+type transportStream interface {
+	// WriteStatus ends the stream, if it has not ended: what is being received and
+	// sent by it fails, and the client gets the status.
+	WriteStatus(st *status.Status) error
+}
+
+// errDrained is why a stream ended that the server has ended in order.
+var errDrained = errors.New("the stream was drained")
+
+// end ends the stream at once with what an agent may see of cause, which is an
+// assay.Error or errDrained. The first cause counts.
+func (s *session) end(cause error) {
+	s.cancel(cause)
+	answer := status.New(codes.OK, "")
+	if err := ended(s.ctx, nil); err != nil {
+		answer = shown(err)
 	}
+	// Receiving looks at no context of ours. If the status cannot be written the
+	// connection is gone, and receiving has failed.
+	_ = s.transport.WriteStatus(answer)
 }
 
 // ended prefers the reason for which we ended the stream to its consequences.
 func ended(ctx context.Context, err error) error {
 	var ours *assay.Error
-	if cause := context.Cause(ctx); errors.As(cause, &ours) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errDrained):
+		return nil
+	case errors.As(cause, &ours):
 		return cause
 	}
 	return err
@@ -75,93 +104,18 @@ func ended(ctx context.Context, err error) error {
 
 // finish lets what is under way be settled and sent. When it is the server that
 // ends the stream it asks the agent to come back, all of them spread over a while.
-func (s *session) finish(out *sender, drain bool) error {
-	late, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.server.cfg.DrainWait)
+func (s *session) finish(drain bool) {
+	late, cancel := context.WithTimeout(s.ctx, s.server.cfg.DrainWait)
 	defer cancel()
-	settled := make(chan struct{})
-	s.server.goroutines.Go(func() {
-		defer close(settled)
-		_ = s.acquireAll() // fails only when the session ends, which is seen below
-	})
-	for waiting := true; waiting; {
-		select {
-		case <-settled:
-			waiting = false
-		case <-late.Done():
-			waiting = false
-		case <-s.out.ready:
-			out.start()
-		case err := <-out.ended:
-			if err != nil {
-				return s.unsent(err)
-			}
-			out.rest()
-		case <-s.ctx.Done():
-			return ended(s.ctx, nil)
-		}
-	}
+	_ = s.acquireAll(late) // fails only when the session ends or it is late: then what there is, is sent
 	if drain {
 		s.out.push(&agentv1.ConnectResponse{Frame: &agentv1.ConnectResponse_Drain{
 			Drain: &agentv1.Drain{ReconnectAfterSeconds: uint32(1 + int(s.caller.agent.ID[0])*30/256), Reason: "the server is stopping"}}})
 	}
 	s.out.close()
-	for out.start(); out.running; {
-		select {
-		case err := <-out.ended:
-			if err != nil {
-				return s.unsent(err)
-			}
-			out.rest()
-		case <-late.Done():
-			return nil
-		}
-	}
-	return nil
-}
-
-func (s *session) unsent(err error) error {
-	s.server.cfg.Log.DebugContext(s.ctx, "sending what was left failed", "agent_id", s.caller.agent.ID.String(), "error", err.Error())
-	return nil
-}
-
-// sender sends what is in the outbox by a goroutine that lasts until it is empty. The
-// goroutine of Connect owns it.
-type sender struct {
-	session *session
-	stream  connectStream
-	running bool
-	again   bool       // something was pushed after start found it running
-	ended   chan error // a value for each goroutine
-}
-
-func (o *sender) start() {
-	if o.running {
-		o.again = true
-		return
-	}
-	o.running, o.again = true, false
-	o.session.server.goroutines.Go(func() { o.ended <- o.send() })
-}
-
-// rest is called when a goroutine has ended well.
-func (o *sender) rest() {
-	o.running = false
-	if o.again {
-		o.start()
-	}
-}
-
-func (o *sender) send() error {
-	for {
-		frames := o.session.out.take()
-		if len(frames) == 0 {
-			return nil
-		}
-		for _, frame := range frames {
-			if err := o.stream.Send(frame); err != nil {
-				return err
-			}
-		}
+	select {
+	case <-s.out.sent:
+	case <-late.Done():
 	}
 }
 
@@ -177,7 +131,7 @@ func (s *session) receive(stream connectStream) error {
 		if s.draining() {
 			continue // what comes now is sent again to whoever is next
 		}
-		if err := s.handle(frame); err != nil {
+		if err := apart(func() error { return s.handle(frame) }); err != nil {
 			return err
 		}
 		for s.out.full() {
@@ -282,7 +236,7 @@ func (s *session) batch(sent *agentv1.Batch) error {
 // enqueue hands an item to its writer once there is room in the window, in the
 // server's memory and in the queue. Until then nothing is received.
 func (s *session) enqueue(it *item) error {
-	if err := s.acquire(); err != nil {
+	if err := s.acquire(s.ctx); err != nil {
 		return err
 	}
 	if err := s.server.memory.Acquire(s.ctx, it.size); err != nil {
@@ -307,7 +261,7 @@ func (s *session) openEpoch(req *agentv1.OpenEpoch) error {
 		s.server.metrics.refused("rate")
 		return assay.Errorf(assay.Limited, "too many epochs: try again later")
 	}
-	if err := s.acquireAll(); err != nil {
+	if err := s.acquireAll(s.ctx); err != nil {
 		return err
 	}
 	defer s.releaseAll()

@@ -216,5 +216,10 @@ func statusOf(ctx context.Context, log *slog.Logger, step string, err error) err
 	case assay.Invalid, assay.NotFound, assay.Conflict, assay.Unauthentic, assay.Denied, assay.Limited, assay.Unavailable:
 		log.WarnContext(ctx, "agent not served", attrs...)
 	}
-	return status.Error(codeOf(kind), assay.Message(err))
+	return shown(err).Err()
+}
+
+// shown is what the caller sees of an error.
+func shown(err error) *status.Status {
+	return status.New(codeOf(assay.KindOf(err)), assay.Message(err))
 }

@@ -17,8 +17,9 @@ type session struct {
 	out     *outbox
 	version string // of the agent, from Hello
 
-	ctx context.Context
-	end context.CancelCauseFunc
+	ctx       context.Context
+	cancel    context.CancelCauseFunc // ends what waits here; end ends the stream
+	transport transportStream
 	// drain is closed when the server wants the stream to end in order.
 	drain     chan struct{}
 	drainOnce sync.Once
@@ -180,12 +181,12 @@ func (s *session) forked(b *assay.Batch, r *assay.Receipt) {
 }
 
 // acquire takes a place in the window.
-func (s *session) acquire() error {
+func (s *session) acquire(ctx context.Context) error {
 	select {
 	case s.slots <- struct{}{}:
 		return nil
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -193,14 +194,14 @@ func (s *session) release() { <-s.slots }
 
 // acquireAll takes all places: then nothing is under way. Only one may try at a
 // time, for two would wait for what the other has.
-func (s *session) acquireAll() error {
+func (s *session) acquireAll(ctx context.Context) error {
 	select {
 	case s.whole <- struct{}{}:
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	for range cap(s.slots) {
-		if err := s.acquire(); err != nil {
+		if err := s.acquire(ctx); err != nil {
 			return err
 		}
 	}
@@ -227,7 +228,19 @@ func (s *session) authentic(d time.Duration) error {
 	return nil
 }
 
-func (s *session) startDrain() { s.drainOnce.Do(func() { close(s.drain) }) }
+// startDrain ends the stream in order, if nothing ends it before. It is called before
+// Run waits for the server's goroutines.
+func (s *session) startDrain() {
+	s.drainOnce.Do(func() {
+		close(s.drain)
+		s.goroutine(func() {
+			s.finish(true)
+			s.end(errDrained)
+		})
+	})
+}
+
+func (s *session) goroutine(f func()) { s.server.goroutines.Go(f) }
 
 func (s *session) draining() bool {
 	select {

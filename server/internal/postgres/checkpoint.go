@@ -63,28 +63,15 @@ func (s *Store) CheckpointSummaries(ctx context.Context, before int64, limit int
 	return summaries, translate("reading checkpoints", err)
 }
 
-// Thinned counts what ThinCheckpoints deleted.
-type Thinned struct {
-	Checkpoints, Cosignatures int64
-}
-
-// ThinCheckpoints deletes cosignatures from before a time but the newest of each
-// agent and UTC day, then checkpoints from before another but the last of each
-// hour and the newest. What anyone outside the server has signed stays: a
+// ThinCheckpoints deletes checkpoints from before a time but the last of each hour and
+// the newest, and returns how many. What anyone outside the server has signed stays: a
 // checkpoint that a host, a witness or a time-stamp speaks of is never deleted.
-func (s *Store) ThinCheckpoints(ctx context.Context, cosignaturesBefore, checkpointsBefore time.Time) (thinned Thinned, err error) {
-	tag, err := s.db.Exec(ctx, `DELETE FROM cosignature WHERE received_at < $1 AND (agent_id, size) NOT IN (
-		SELECT agent_id, max(size) FROM cosignature WHERE received_at < $1 GROUP BY agent_id, date_trunc('day', received_at, 'UTC'))`, cosignaturesBefore)
-	if err != nil {
-		return thinned, translate("thinning cosignatures", err)
-	}
-	thinned.Cosignatures = tag.RowsAffected()
-	tag, err = s.db.Exec(ctx, `DELETE FROM checkpoint c WHERE c.signed_at < $1
+func (s *Store) ThinCheckpoints(ctx context.Context, before time.Time) (gone int64, err error) {
+	tag, err := s.db.Exec(ctx, `DELETE FROM checkpoint c WHERE c.signed_at < $1
 		AND c.size NOT IN (SELECT max(size) FROM checkpoint GROUP BY date_trunc('hour', signed_at, 'UTC'))
 		AND c.size <> (SELECT size FROM ledger_tree)
 		AND NOT EXISTS (SELECT FROM cosignature o WHERE o.size = c.size)
 		AND NOT EXISTS (SELECT FROM witness_cosignature w WHERE w.size = c.size)
-		AND NOT EXISTS (SELECT FROM time_stamp t WHERE t.size = c.size)`, checkpointsBefore)
-	thinned.Checkpoints = tag.RowsAffected()
-	return thinned, translate("thinning checkpoints", err)
+		AND NOT EXISTS (SELECT FROM time_stamp t WHERE t.size = c.size)`, before)
+	return tag.RowsAffected(), translate("thinning checkpoints", err)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,9 @@ type Cosignature struct {
 // KeepCosignature keeps a cosignature; a second of the same size by the same
 // agent takes the place of the first.
 func (s *Store) KeepCosignature(ctx context.Context, c *Cosignature) error {
+	if err := cosignatureTable.ready(ctx, s, uint64(c.Size)); err != nil {
+		return err
+	}
 	_, err := s.db.Exec(ctx, `INSERT INTO cosignature (size, agent_id, certificate_serial, signed_at, received_at, signature)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (size, agent_id) DO UPDATE SET certificate_serial = excluded.certificate_serial,
 			signed_at = excluded.signed_at, received_at = excluded.received_at, signature = excluded.signature`,
@@ -67,4 +71,39 @@ func (s *Store) Vouching(ctx context.Context, since time.Time) (v Vouching, err 
 		SELECT (SELECT count(*) FROM speaking), (SELECT count(*) FROM newest JOIN speaking USING (host_id)),
 			coalesce((SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY size DESC) FROM newest), 0)`, since).Scan(&v.Hosts, &v.Cosigned, &v.Size)
 	return v, translate("counting cosignatures", err)
+}
+
+// thinned is the comment of a part of which there is nothing more to thin.
+const thinned = "thinned"
+
+// ThinCosignatures takes the cosignatures that are not the newest of their agent and
+// UTC day out of the parts that the ledger has left behind and that have none since a
+// time. Each part is rewritten once. It returns how many went.
+func (s *Store) ThinCosignatures(ctx context.Context, before time.Time) (gone int64, err error) {
+	parts, err := cosignatureTable.parts(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	for _, part := range parts {
+		var due bool
+		err := s.db.QueryRow(ctx, fmt.Sprintf(`SELECT $1 <= (SELECT size FROM ledger_head) AND coalesce(obj_description(to_regclass($2), 'pg_class'), '') <> $3
+			AND NOT EXISTS (SELECT FROM %s WHERE received_at >= $4)`, part.Name), part.To, part.Name, thinned, before).Scan(&due)
+		if err != nil {
+			return gone, translate("looking for cosignatures to thin", err)
+		}
+		if !due {
+			continue
+		}
+		n, err := cosignatureTable.rewrite(ctx, s, part, `EXISTS (SELECT FROM cosignature n WHERE n.agent_id = p.agent_id AND n.size > p.size
+			AND date_trunc('day', n.received_at, 'UTC') = date_trunc('day', p.received_at, 'UTC'))`)
+		if err != nil {
+			return gone, err
+		}
+		gone += n
+		// One that fails here is rewritten again, and stays as it is.
+		if _, err := s.db.Exec(ctx, fmt.Sprintf(`COMMENT ON TABLE %s IS '%s'`, part.Name, thinned)); err != nil {
+			return gone, translate("noting thinned cosignatures", err)
+		}
+	}
+	return gone, nil
 }

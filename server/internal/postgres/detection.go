@@ -201,8 +201,11 @@ func (c *CorrelationStep) queue(batch *pgx.Batch) {
 }
 
 // ApplyCorrelations writes a step of counting and moves its cursor, comparing
-// (ErrCursorMoved). The matches that were counted are deleted.
+// (ErrCursorMoved). The matches that were counted go with their part (DropCountedInputs).
 func (s *Store) ApplyCorrelations(ctx context.Context, cursor Cursor, to uint64, watermark time.Time, step *CorrelationStep) error {
+	if err := readyForMatches(ctx, s, step.Detections, nil); err != nil {
+		return err
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := moveCursor(ctx, tx, cursor, to, watermark); err != nil {
 			return err
@@ -212,7 +215,6 @@ func (s *Store) ApplyCorrelations(ctx context.Context, cursor Cursor, to uint64,
 		}
 		batch := &pgx.Batch{}
 		step.queue(batch)
-		batch.Queue(`DELETE FROM correlation_input WHERE position < $1`, int64(to))
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("writing correlations: %w", err)
 		}
@@ -222,6 +224,50 @@ func (s *Store) ApplyCorrelations(ctx context.Context, cursor Cursor, to uint64,
 		return err
 	}
 	return translate("applying correlations", err)
+}
+
+// readyForMatches makes the parts that detections and matches to be counted go to.
+func readyForMatches(ctx context.Context, s *Store, detections []assay.Detection, inputs []CorrelationInput) error {
+	found, counted := make([]uint64, len(detections)), make([]uint64, len(inputs))
+	for i := range detections {
+		found[i] = detections[i].Ref.Position
+	}
+	for i := range inputs {
+		counted[i] = inputs[i].Detection.Ref.Position
+	}
+	if err := detectionTable.ready(ctx, s, found...); err != nil {
+		return err
+	}
+	return inputTable.ready(ctx, s, counted...)
+}
+
+// DropCountedInputs drops the parts of matches that have all been counted, one
+// transaction each, and returns how many.
+func (s *Store) DropCountedInputs(ctx context.Context) (dropped int, err error) {
+	parts, err := inputTable.parts(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	for _, part := range parts {
+		counted := false
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			// Shared until the part is gone: whoever lets the counting start over, and
+			// needs the part again, waits and then makes it.
+			err := tx.QueryRow(ctx, `SELECT position >= $1 FROM projection_cursor WHERE pass = 'correlations' FOR SHARE`, part.To).Scan(&counted)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			if err != nil || !counted {
+				return err
+			}
+			return dropPart(ctx, tx, inputTable.name, part.Name)
+		})
+		if err != nil || !counted {
+			return dropped, translate("dropping "+part.Name, err)
+		}
+		dropped++
+	}
+	return dropped, nil
 }
 
 // notBehind is ErrCursorMoved where a pass that the caller follows no longer

@@ -137,8 +137,8 @@ func (s *Store) RecordKeyDeleted(ctx context.Context, id assay.ErasureID) error 
 
 // EraseEvents takes the rows of what a host's agents sent in a month out of the
 // event tables, and what rules matched of it. Each part is copied without them
-// and takes the old one's place, one transaction each. The month's parts must be
-// past: none is written to. It is Conflict while an unfinished rebuild meets the
+// and takes the old one's place, one transaction each. The month's parts of event
+// tables must be past: none is written to. It is Conflict while an unfinished rebuild meets the
 // month: that has rows which are not in any part yet.
 func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.Time) error {
 	from, to := month, month.AddDate(0, 1, 0)
@@ -158,9 +158,30 @@ func (s *Store) EraseEvents(ctx context.Context, host assay.HostID, month time.T
 			}
 		}
 	}
-	for _, table := range []string{"detection", "correlation_input"} {
-		if _, err := s.db.Exec(ctx, `DELETE FROM `+table+` WHERE `+concerned, [16]byte(host), from, to); err != nil {
-			return translate("erasing from "+table, err)
+	for _, table := range []positionTable{detectionTable, inputTable} {
+		if err := s.eraseMatches(ctx, table, host, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) eraseMatches(ctx context.Context, table positionTable, host assay.HostID, from, to time.Time) error {
+	parts, err := table.parts(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		var some bool
+		err := s.db.QueryRow(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM %s WHERE %s)`, part.Name, concerned), [16]byte(host), from, to).Scan(&some)
+		if err != nil {
+			return translate("looking for what to erase", err)
+		}
+		if !some {
+			continue
+		}
+		if _, err := table.rewrite(ctx, s, part, concerned, [16]byte(host), from, to); err != nil {
+			return err
 		}
 	}
 	return nil

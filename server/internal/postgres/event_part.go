@@ -56,35 +56,13 @@ func parsePart(table *telemetry.Table, name string) (EventPart, error) {
 }
 
 // replacePart puts NAME_new into the place of a part, or where there is none any
-// more, and counts its events anew, in the caller's transaction. Readers wait for
-// the rest of it, two seconds at most.
+// more, and counts its events anew, in the caller's transaction (see swapPart).
 func replacePart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart) error {
-	const bound = "2006-01-02 00:00:00+00"
-	from, to := part.From.Format(bound), part.To.Format(bound)
+	const bound = "'2006-01-02 00:00:00+00'"
 	if err := countPart(ctx, tx, table, part, part.Name+"_new"); err != nil {
 		return err
 	}
-	var there bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, part.Name).Scan(&there); err != nil {
-		return fmt.Errorf("looking for part %s: %w", part.Name, err)
-	}
-	statements := []string{
-		patience,
-		fmt.Sprintf(`ALTER TABLE %s_new ADD CONSTRAINT within CHECK (received_at >= '%s' AND received_at < '%s')`, part.Name, from, to),
-	}
-	if there {
-		statements = append(statements, fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name), fmt.Sprintf(`DROP TABLE %s`, part.Name))
-	}
-	for _, sql := range append(statements,
-		fmt.Sprintf(`ALTER TABLE %s_new RENAME TO %s`, part.Name, part.Name),
-		fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table.Name, part.Name, from, to),
-		fmt.Sprintf(`ALTER TABLE %s DROP CONSTRAINT within`, part.Name),
-	) {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("replacing part %s: %w", part.Name, err)
-		}
-	}
-	return nil
+	return swapPart(ctx, tx, table.Name, part.Name, part.Name+"_new", "received_at", part.From.Format(bound), part.To.Format(bound))
 }
 
 // countPart makes event_days say of a part what is in a table; "" is nothing.
@@ -107,18 +85,7 @@ func (s *Store) DropEventPart(ctx context.Context, table *telemetry.Table, part 
 		if err := countPart(ctx, tx, table, part, ""); err != nil {
 			return err
 		}
-		for _, sql := range []string{
-			patience,
-			// Detached first: dropping a partition of a table that is read locks the
-			// table for as long as the drop takes, detaching only for the catalogue.
-			fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, table.Name, part.Name),
-			fmt.Sprintf(`DROP TABLE %s`, part.Name),
-		} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		return nil
+		return dropPart(ctx, tx, table.Name, part.Name)
 	})
 	return translate("dropping "+part.Name, err)
 }

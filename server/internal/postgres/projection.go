@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -158,6 +159,13 @@ type Quarantined struct {
 // and writes nothing (ErrCursorMoved).
 func (s *Store) ApplyDelta(ctx context.Context, d *Delta) error {
 	now := s.clock()
+	found := d.Detections
+	if d.Correlated != nil {
+		found = slices.Concat(found, d.Correlated.Detections)
+	}
+	if err := readyForMatches(ctx, s, found, d.Inputs); err != nil {
+		return err
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		cursor := Cursor{Pass: d.Pass, Lane: d.Lane, Position: d.From}
 		if err := moveCursor(ctx, tx, cursor, d.To, d.Watermark); err != nil {

@@ -130,9 +130,11 @@ func (s *Store) ResetPass(ctx context.Context, pass string, version int) error {
 		if _, err := tx.Exec(ctx, "TRUNCATE "+tables); err != nil {
 			return fmt.Errorf("emptying tables: %w", err)
 		}
-		for _, table := range []string{"quarantine", "import_progress", "stream_clock"} {
-			if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE pass = $1", pass); err != nil {
-				return fmt.Errorf("emptying %s: %w", table, err)
+		for _, sql := range []string{
+			`DELETE FROM quarantine WHERE pass = $1`, `DELETE FROM import_progress WHERE pass = $1`, `DELETE FROM stream_clock WHERE pass = $1`,
+		} {
+			if _, err := tx.Exec(ctx, sql, pass); err != nil {
+				return fmt.Errorf("forgetting what the pass knew: %w", err)
 			}
 		}
 		return nil

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -39,8 +38,8 @@ func (s *Store) EnsureSegments(ctx context.Context) error {
 		current := size / SegmentSize
 		segments = current + 1 + segmentsAhead
 		for segment := current; segment < segments; segment++ {
-			for _, table := range []string{"batch", "leaf"} {
-				if err := ensureSegment(ctx, tx, table, segment); err != nil {
+			for _, table := range []positionTable{batchTable, leafTable} {
+				if err := table.ensure(ctx, tx, table.part(segment)); err != nil {
 					return err
 				}
 			}
@@ -51,25 +50,6 @@ func (s *Store) EnsureSegments(ctx context.Context) error {
 		return translate("making ledger segments", err)
 	}
 	s.segments.Store(segments)
-	return nil
-}
-
-// ensureSegment has only names of ours in its SQL: table is one of two
-// constants, segment a number.
-func ensureSegment(ctx context.Context, tx pgx.Tx, table string, segment int64) error {
-	name := fmt.Sprintf("%s_%08d", table, segment)
-	var there bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
-		return err
-	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, name, table)); err != nil {
-		return fmt.Errorf("creating segment %s: %w", name, err)
-	}
-	_, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)`,
-		table, name, segment*SegmentSize, (segment+1)*SegmentSize))
-	if err != nil {
-		return fmt.Errorf("attaching segment %s: %w", name, err)
-	}
 	return nil
 }
 

@@ -128,8 +128,7 @@ const patience = `SET LOCAL lock_timeout = '2s'`
 // that headers, chains and positions stay as they are, nothing is updated row by
 // row, and the space is free at once.
 func (s *Store) DropPayloads(ctx context.Context, segment int64) error {
-	name := fmt.Sprintf("batch_%08d", segment)
-	from, to := segment*SegmentSize, (segment+1)*SegmentSize
+	part := batchTable.part(segment)
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var archived bool
 		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM archived_segment WHERE segment = $1 AND dropped_at IS NULL FOR UPDATE)`, segment).Scan(&archived)
@@ -141,20 +140,16 @@ func (s *Store) DropPayloads(ctx context.Context, segment int64) error {
 		}
 		for _, sql := range []string{
 			patience,
-			fmt.Sprintf(`CREATE TABLE %s_slim (LIKE batch INCLUDING ALL)`, name),
-			fmt.Sprintf(`INSERT INTO %s_slim (position, stream_id, lane, epoch, number, certificate_serial, received_at, header, head_signature)
-				SELECT position, stream_id, lane, epoch, number, certificate_serial, received_at, header, head_signature FROM %s`, name, name),
-			// The constraint is what the attaching would else scan for.
-			fmt.Sprintf(`ALTER TABLE %s_slim ADD CONSTRAINT within CHECK (position >= %d AND position < %d)`, name, from, to),
-			fmt.Sprintf(`ALTER TABLE batch DETACH PARTITION %s`, name),
-			fmt.Sprintf(`DROP TABLE %s`, name),
-			fmt.Sprintf(`ALTER TABLE %s_slim RENAME TO %s`, name, name),
-			fmt.Sprintf(`ALTER TABLE batch ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)`, name, from, to),
-			fmt.Sprintf(`ALTER TABLE %s DROP CONSTRAINT within`, name),
+			fmt.Sprintf(`CREATE TABLE %s_new (LIKE batch INCLUDING ALL)`, part.Name),
+			fmt.Sprintf(`INSERT INTO %s_new (position, stream_id, lane, epoch, number, certificate_serial, received_at, header, head_signature)
+				SELECT position, stream_id, lane, epoch, number, certificate_serial, received_at, header, head_signature FROM %s`, part.Name, part.Name),
 		} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return fmt.Errorf("dropping payloads: %w", err)
 			}
+		}
+		if err := batchTable.swap(ctx, tx, part); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE archived_segment SET dropped_at = $2 WHERE segment = $1`, segment, s.clock())
 		if err != nil {

@@ -96,6 +96,7 @@ func (r *Retention) Once(ctx context.Context) {
 		do   func(context.Context) error
 	}{
 		{"dropping old parts of event tables", r.dropParts},
+		{"dropping counted matches", r.dropCounted},
 		{"archiving segments", r.archiveSegments},
 		{"dropping archived payloads", r.dropPayloads},
 		{"deleting segments from the archive", r.deleteSegments},
@@ -148,6 +149,15 @@ func overlaps(part postgres.EventPart, spans [][2]time.Time) bool {
 		}
 	}
 	return false
+}
+
+// dropCounted drops the parts of matches that correlations have counted.
+func (r *Retention) dropCounted(ctx context.Context) error {
+	dropped, err := r.cfg.Store.DropCountedInputs(ctx)
+	if dropped > 0 {
+		r.note(ctx, "matches_dropped", "parts", dropped)
+	}
+	return err
 }
 
 func (r *Retention) archiveSegments(ctx context.Context) error {

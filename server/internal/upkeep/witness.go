@@ -191,13 +191,17 @@ func (w *Witnessing) thin(ctx context.Context) error {
 	if now.Sub(w.thinned) < thinEvery {
 		return nil
 	}
-	thinned, err := w.cfg.Store.ThinCheckpoints(ctx, now.Add(-keepCosignatures), now.Add(-keepCheckpoints))
+	cosignatures, err := w.cfg.Store.ThinCosignatures(ctx, now.Add(-keepCosignatures))
+	if err != nil {
+		return err
+	}
+	checkpoints, err := w.cfg.Store.ThinCheckpoints(ctx, now.Add(-keepCheckpoints))
 	if err != nil {
 		return err
 	}
 	w.thinned = now
-	if thinned.Checkpoints+thinned.Cosignatures > 0 {
-		w.cfg.Log.InfoContext(ctx, "checkpoints thinned", "checkpoints", thinned.Checkpoints, "cosignatures", thinned.Cosignatures)
+	if checkpoints+cosignatures > 0 {
+		w.cfg.Log.InfoContext(ctx, "checkpoints thinned", "checkpoints", checkpoints, "cosignatures", cosignatures)
 	}
 	return nil
 }

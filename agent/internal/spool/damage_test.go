@@ -185,6 +185,10 @@ func TestMissingSegmentAndMissingStateAreNamed(t *testing.T) {
 		if len(r.Losses()) != 1 || !r.Broken() {
 			t.Fatalf("segment %d removed: losses %+v", i, r.Losses())
 		}
+		// It says when: since the last event of the batch before, where there is one.
+		if loss := r.Losses()[0]; loss.From != int64(loss.First) && (loss.First != 1 || loss.From != 0) {
+			t.Errorf("segment %d removed: batches since %d are lost from %d", i, loss.First, loss.From)
+		}
 		mustAppend(t, r, 21, 22)
 		_ = r.Close()
 	}

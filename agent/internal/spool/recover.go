@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -165,12 +166,12 @@ func (s *Spool) recoverGeneration(g *generation, st *state, found []onDisk) erro
 			if previous := s.segments[len(s.segments)-1]; previous.last.Number < d.base.Number {
 				s.lost(g, hole{
 					first: previous.last.Number + 1, last: d.base.Number,
-					firstSeq: previous.last.Sequence, lastSeq: d.base.Sequence - 1,
+					firstSeq: previous.last.Sequence, lastSeq: d.base.Sequence - 1, fromTime: s.observed,
 				})
 				previous.broken = true
 			}
 		} else if current && d.base.Number > g.Committed {
-			s.lost(g, hole{first: g.Committed + 1, last: d.base.Number, lastSeq: d.base.Sequence - 1})
+			s.lost(g, hole{first: g.Committed + 1, last: d.base.Number, lastSeq: d.base.Sequence - 1, fromTime: g.CommittedAt})
 		}
 		if err := s.recoverSegment(g, st, d, until, current && i == len(mine)-1); err != nil {
 			return err
@@ -190,10 +191,12 @@ func (s *Spool) recoverSegment(g *generation, st *state, d onDisk, until uint64,
 	if err != nil {
 		return errors.Join(fmt.Errorf("opening segment: %w", err), f.Close())
 	}
+	before := s.observed
 	last, valid, holes, err := scan(f, g, d.base, size, func(b Batch, _ int64) error {
 		if b.Header.Number > until {
 			return errStop
 		}
+		s.observed = b.Header.ObservedTo
 		if st == nil || g == s.current() && b.Header.Number > st.Head {
 			for _, e := range b.progress {
 				s.progress[e.key] = e.position
@@ -210,6 +213,7 @@ func (s *Spool) recoverSegment(g *generation, st *state, d onDisk, until uint64,
 		seg.committedAt = st.Sealed[d.name]
 	}
 	for _, h := range holes {
+		h.fromTime = cmp.Or(h.fromTime, before)
 		s.lost(g, h)
 	}
 	s.segments = append(s.segments, seg)
@@ -259,7 +263,7 @@ func (s *Spool) settle(st *state) error {
 		if st.Head > head.Number && st.Head > g.Committed {
 			s.lost(g, hole{
 				first: max(head.Number, g.Committed) + 1, last: st.Head,
-				firstSeq: head.Sequence, lastSeq: st.Sequence - 1,
+				firstSeq: head.Sequence, lastSeq: st.Sequence - 1, fromTime: cmp.Or(s.observed, g.CommittedAt),
 			})
 		}
 		head = chainPoint{Number: st.Head, Sequence: st.Sequence}

@@ -87,6 +87,7 @@ type Spool struct {
 	active      File          // of the last segment; nil: the next Append starts a new segment
 	progress    map[string][]byte
 	losses      []Loss
+	observed    int64                    // ticks: when the last event of the last batch that was read when opening was; 0: none
 	sent        map[uint64]evidence.Hash // of batches that a cursor gave out, until committed
 	notes       []string
 	bytes       int64

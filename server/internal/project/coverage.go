@@ -43,8 +43,9 @@ type sourceMemory struct {
 	Reason    string                `json:"reason"`
 	Position  uint64                `json:"position"`
 	Seen      uint64                `json:"seen"`
-	Missed    uint64                `json:"missed"` // dropped + lost
-	Open      map[string]*openRange `json:"open"`   // by capability, also those now missing
+	Missed    uint64                `json:"missed"`         // dropped + lost
+	Lost      string                `json:"lost,omitempty"` // what a gap says of the time since
+	Open      map[string]*openRange `json:"open"`           // by capability, also those now missing
 }
 
 type openRange struct {
@@ -191,6 +192,9 @@ func (b *coverageBuilder) classify(ev *Event, before, now *sourceMemory) stretch
 	if silent && b.shutDown(ev, before.At) {
 		return stretch{assay.ExplainedOff, "shut down", mode}
 	}
+	if before.Lost != "" {
+		return stretch{assay.Unexplained, before.Lost, mode}
+	}
 	if !now.Running {
 		return stretch{assay.Unexplained, notRunning(now), mode}
 	}
@@ -275,15 +279,55 @@ func (b *coverageBuilder) store(ev *Event, key, capability string, open *openRan
 // older than the open range is booked from where that begins: what is stored
 // and closed is not rewritten.
 func (b *coverageBuilder) gap(ev *Event, gap *telemetryv1.Gap) {
-	key := sourceKey(gap.GetSource(), gap.GetChannel())
-	memory := b.memory.Sources[key]
-	if memory == nil {
-		return
-	}
-	from, to := evidence.Time(gap.GetFrom()), evidence.Time(gap.GetTo())
+	from, to := gapTimes(ev, gap)
 	reason := clean(gap.GetReason())
 	if gap.GetCount() > 0 {
 		reason = fmt.Sprintf("lost %d events: %s", gap.GetCount(), reason)
+	}
+	lost := stretch{assay.Unexplained, reason, ev.Mode}
+	for key := range b.memory.Sources {
+		if gapConcerns(gap, key) {
+			b.cut(ev, key, from, to, lost)
+		}
+	}
+}
+
+// gapTimes are the bounds of a gap. An agent that does not know them says 0: from as
+// long ago as may be, until now. Bounds are the times of neighbours, which need not be
+// in order, and something was lost even if they are equal.
+func gapTimes(ev *Event, gap *telemetryv1.Gap) (from, to time.Time) {
+	from, to = evidence.Time(gap.GetFrom()), evidence.Time(gap.GetTo())
+	if gap.GetTo() == 0 {
+		to = ev.BookedAt
+	}
+	if to.Before(from) {
+		from, to = to, from
+	}
+	return from, laterOf(to, from.Add(time.Microsecond))
+}
+
+// gapConcerns reports whether a source lost something by a gap: the one that is named,
+// or where the agent's spool lost batches all whose events go by it. Events of imports
+// are no source's. What the agent itself states, its losses too, goes by the control
+// stream alone.
+func gapConcerns(gap *telemetryv1.Gap, key string) bool {
+	if gap.GetSource() == "agent" {
+		switch gap.GetChannel() {
+		case "spool/" + evidence.Control.String():
+			return true
+		case "spool/" + evidence.Bulk.String():
+			return !strings.HasPrefix(key, "agent"+keySeparator)
+		}
+	}
+	return key == sourceKey(gap.GetSource(), gap.GetChannel())
+}
+
+// cut books a loss in the covered part of [from, to) of a source's open ranges. What
+// comes after them is booked with the next statement.
+func (b *coverageBuilder) cut(ev *Event, key string, from, to time.Time, lost stretch) {
+	memory := b.memory.Sources[key]
+	if memory.Lost == "" && to.After(memory.At) {
+		memory.Lost = lost.reason
 	}
 	for capability, open := range memory.Open {
 		start, end := laterOf(from, open.From), earlierOf(to, open.To)
@@ -294,8 +338,7 @@ func (b *coverageBuilder) gap(ev *Event, gap *telemetryv1.Gap) {
 		until := open.To
 		open.To = start
 		b.store(ev, key, capability, open)
-		lost := b.open(ev, key, capability, start, end, stretch{assay.Unexplained, reason, ev.Mode})
-		memory.Open[capability] = lost
+		memory.Open[capability] = b.open(ev, key, capability, start, end, lost)
 		if end.Before(until) {
 			memory.Open[capability] = b.open(ev, key, capability, end, until, rest)
 		}

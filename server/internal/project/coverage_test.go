@@ -198,3 +198,42 @@ func TestCoverageCutsGapOutOfOpenRange(t *testing.T) {
 	l.health(11, 111)
 	l.want("log.security", "covered live 0s 3m0s", "unexplained live lost 12 events: spool full 3m0s 5m0s", "covered live 5m0s 11m0s")
 }
+
+// TestCoverageCutsWhatTheSpoolLost: batches that a damaged spool lost had events of all
+// sources that go by their stream.
+func TestCoverageCutsWhatTheSpoolLost(t *testing.T) {
+	t.Parallel()
+	minute := func(n int) int64 { return evidence.Ticks(noon.Add(time.Duration(n) * time.Minute)) }
+	whole, lost := []string{"covered live 0s 11m0s"}, "unexplained live lost 12 events: the spool was damaged "
+	for _, tt := range []struct {
+		name     string
+		channel  string
+		from, to int64
+		want     []string
+	}{
+		{"bulk", "spool/bulk", minute(3), minute(5), []string{"covered live 0s 3m0s", lost + "3m0s 5m0s", "covered live 5m0s 11m0s"}},
+		{"control", "spool/control", minute(3), minute(5), []string{"covered live 0s 3m0s", lost + "3m0s 5m0s", "covered live 5m0s 11m0s"}},
+		{"an import", "spool/import", minute(3), minute(5), whole},
+		{"neighbours that are not in order", "spool/bulk", minute(5), minute(3), []string{"covered live 0s 3m0s", lost + "3m0s 5m0s", "covered live 5m0s 11m0s"}},
+		{"neighbours of one moment", "spool/bulk", minute(4), minute(4), []string{"covered live 0s 4m0s", lost + "4m0s 4m0.000001s", "covered live 4m0.000001s 11m0s"}},
+		{"nothing before it", "spool/bulk", 0, minute(5), []string{lost + "0s 5m0s", "covered live 5m0s 11m0s"}},
+		{"nothing behind it", "spool/bulk", minute(8), 0, []string{"covered live 0s 8m0s", lost + "8m0s 11m0s"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newTimeline(t)
+			for minute := range 11 {
+				l.health(float64(minute), uint64(100+minute))
+			}
+			l.add(10.5, &telemetryv1.Event{Body: &telemetryv1.Event_Gap{Gap: &telemetryv1.Gap{
+				Source: "agent", Channel: tt.channel, From: tt.from, To: tt.to, Count: 12, Reason: "the spool was damaged",
+			}}})
+			l.health(11, 111)
+			l.want("log.security", tt.want...)
+			l.health(12, 112)
+			if last := tt.want[len(tt.want)-1]; !strings.HasPrefix(last, "covered") {
+				l.want("log.security", append(tt.want, "covered live 11m0s 12m0s")...)
+			}
+		})
+	}
+}

@@ -14,7 +14,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 # What the programs are asked to do, by demo, drill and bench.
 ARGS ?=
 # The drills that are inside of packages; docs/operators.md lists all.
-DRILLS := EveryStep|EveryByte|CutShort|FailedCommit|LostAnswer|KilledConnections|HostileClient|SlowClients|BackPressure|FlippedBit|ClocksJump|ClockIsSet|ClockBefore|RefusedBatches|IdleServer
+DRILLS := RevocationWith|EveryStep|EveryByte|CutShort|FailedCommit|LostAnswer|KilledConnections|HostileClient|SlowClients|BackPressure|FlippedBit|ClocksJump|ClockIsSet|ClockBefore|RefusedBatches|IdleServer
 # Further flags of go test, by test.
 TESTFLAGS ?=
 # The packages that test and bench-go are about.

@@ -30,6 +30,10 @@ type received struct {
 	records map[recordID]eventKey
 	count   map[eventKey]int64
 	reports map[string]int64 // the agent's own events by action
+	// order is what each stream has: a record by file, chunk and ordinal, an event of
+	// the agent's own by its action.
+	order map[evidence.StreamID][]string
+	gaps  []*telemetryv1.Gap
 }
 
 // readStream decodes all batches of all streams of that kind and holds them to
@@ -43,7 +47,7 @@ func (w *world) readStream(t *testing.T, kind evidence.StreamKind) *received {
 		t.Fatal(err)
 	}
 	defer decoder.Close()
-	r := &received{records: map[recordID]eventKey{}, count: map[eventKey]int64{}, reports: map[string]int64{}}
+	r := &received{records: map[recordID]eventKey{}, count: map[eventKey]int64{}, reports: map[string]int64{}, order: map[evidence.StreamID][]string{}}
 	chain := &chain{t: t}
 	keys := w.keyring(t)
 	rows, err := w.pool.Query(t.Context(), `SELECT b.position, a.host_id, b.header, b.payload FROM batch b
@@ -90,8 +94,15 @@ func (r *received) event(t *testing.T, c *chain, raw []byte) {
 	if err := proto.Unmarshal(raw, ev); err != nil {
 		t.Fatalf("event %d: %v", r.events, err)
 	}
-	if own := ev.GetAgentEvent(); own != nil {
-		r.reports[own.GetAction()]++
+	switch body := ev.GetBody().(type) {
+	case *telemetryv1.Event_AgentEvent:
+		r.reports[body.AgentEvent.GetAction()]++
+		r.order[c.header.Stream] = append(r.order[c.header.Stream], body.AgentEvent.GetAction())
+		return
+	case *telemetryv1.Event_Gap:
+		r.gaps = append(r.gaps, body.Gap)
+		return
+	case *telemetryv1.Event_SourceHealth:
 		return
 	}
 	id := recordID{c.header.Stream, [sha256.Size]byte(ev.GetPosition().GetFileSha256()), ev.GetPosition().GetChunk(), ev.GetPosition().GetOrdinal()}
@@ -100,6 +111,7 @@ func (r *received) event(t *testing.T, c *chain, raw []byte) {
 		c.wrong("record %d/%d of file %x came twice: %v, %v", id.chunk, id.ordinal, id.file[:4], before, key)
 	}
 	r.records[id] = key
+	r.order[id.stream] = append(r.order[id.stream], fmt.Sprintf("%x/%d/%d", id.file[:8], id.chunk, id.ordinal))
 	r.count[key]++
 	c.record(id)
 }
@@ -245,18 +257,48 @@ func (w *world) mustVerify(t *testing.T) verification {
 	return report
 }
 
-// nothingAside checks that no batch was quarantined, forked or begun anew.
+// aside is what there is beside whole batches in their first epochs.
+type aside struct {
+	epochs int64 // beyond the first of their streams
+	lost   int64 // leaves that say which acknowledged batches nobody has any more
+	gaps   int64 // that agents told of
+	broken int64 // ranges of coverage that nobody explains
+}
+
+// nothingAside checks that no batch was quarantined, forked or begun anew, and that
+// nobody says that anything is missing.
 func (w *world) nothingAside(t *testing.T) {
+	t.Helper()
+	w.onlyAside(t, aside{})
+}
+
+// onlyAside checks that what happened is on record, and nothing else.
+func (w *world) onlyAside(t *testing.T, want aside) {
 	t.Helper()
 	for what, sql := range map[string]string{
 		"quarantined batches":          `SELECT count(*) FROM quarantine`,
 		"forked batches":               `SELECT count(*) FROM fork`,
-		"epochs beyond the first":      `SELECT count(*) FROM epoch WHERE epoch > 1`,
 		"batches without their leaf":   fmt.Sprintf(`SELECT count(*) FROM batch b LEFT JOIN leaf l USING (position) WHERE l.kind IS DISTINCT FROM %d`, evidence.LeafBatch),
 		"positions without their leaf": `SELECT size - (SELECT count(*) FROM leaf) FROM ledger_head`,
 	} {
 		if n := w.number(t, sql); n != 0 {
 			t.Errorf("%d %s", n, what)
 		}
+	}
+	got := aside{
+		epochs: w.number(t, `SELECT count(*) FROM epoch WHERE epoch > 1`),
+		lost:   w.number(t, `SELECT count(*) FROM leaf WHERE kind = $1`, int16(evidence.LeafLost)),
+		broken: w.number(t, `SELECT count(*) FROM coverage_range WHERE state = 'unexplained'`),
+	}
+	for _, kind := range []evidence.StreamKind{evidence.Control, evidence.Bulk} {
+		for _, gap := range w.readStream(t, kind).gaps {
+			got.gaps++
+			if got.gaps > want.gaps {
+				t.Errorf("a gap is told of: %v", gap)
+			}
+		}
+	}
+	if got != want {
+		t.Errorf("beside whole batches of first epochs there is %+v, want %+v", got, want)
 	}
 }

@@ -1,6 +1,8 @@
 package agentapi_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -296,6 +298,60 @@ func TestRevocationEndsOpenStreams(t *testing.T) {
 			if _, err := h.tryConnect(t, c.agent); codeOf(err) != codes.PermissionDenied {
 				t.Errorf("a revoked agent connected: %v", err)
 			}
+		})
+	}
+}
+
+// TestRevocationWithBatchesUnderWay revokes an agent whose batches are with the writer.
+// What is acknowledged is stored; what came to the stream's row behind the revocation is
+// not, and the batch that was before it is, whether or not its ack could still be sent.
+func TestRevocationWithBatchesUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, batchesFirst := range map[string]bool{"batches first": true, "revocation first": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, func(cfg *agentapi.Config) { cfg.RevocationPoll = time.Hour })
+			c := h.connect(t, h.enrol(t))
+			chain := c.open(t, evidence.Bulk, assay.ReasonFirst)
+			batches := []*assay.Batch{chain.Next(t, 1), chain.Next(t, 1), chain.Next(t, 1), chain.Next(t, 1)}
+			c.sendBatches(t, batches[0])
+			c.acked(t, 1)
+			release := h.lockStream(t, chain.Head.Stream)
+			waiting := func(n int) {
+				t.Helper()
+				h.until(t, func() bool {
+					return h.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == n
+				})
+			}
+			var revoking sync.WaitGroup
+			steps := []func(){
+				func() { c.sendBatches(t, batches[1:]...) },
+				func() {
+					revoking.Go(func() {
+						if _, err := h.store.RevokeAgent(t.Context(), assay.Revocation{Agent: c.agent.ID, Reason: "stolen"}); err != nil {
+							t.Error(err)
+						}
+					})
+				},
+			}
+			if !batchesFirst {
+				slices.Reverse(steps)
+			}
+			for i, step := range steps {
+				step()
+				waiting(i + 1)
+			}
+			release()
+			revoking.Wait()
+			if batchesFirst {
+				_ = c.Send(&agentv1.ConnectRequest{Frame: &agentv1.ConnectRequest_Batch{Batch: wire(chain.Next(t, 1))}}) // it may have heard already
+			}
+			acked := c.ends(t, codes.PermissionDenied)
+			stored := h.count(t, `SELECT count(*) FROM batch`)
+			if acked > uint64(stored) || batchesFirst && stored < 2 || !batchesFirst && stored > 1 {
+				t.Errorf("%d batches are stored, acknowledged are those to %d", stored, acked)
+			}
+			h.holdsExactly(t, acknowledged(batches[:min(stored, len(batches))]...))
 		})
 	}
 }

@@ -255,18 +255,23 @@ func headOf(t *testing.T, h *agentv1.Head) assay.Head {
 	return head
 }
 
-// ends receives until the stream ends, and wants that code.
-func (c *client) ends(t *testing.T, want codes.Code) {
+// ends receives until the stream ends, and wants that code. It returns the number of
+// the last ack; 0: none came.
+func (c *client) ends(t *testing.T, want codes.Code) (acked uint64) {
 	t.Helper()
 	for {
-		if _, err := c.Recv(); err != nil {
+		frame, err := c.Recv()
+		if ack := frame.GetAck(); ack != nil {
+			acked = ack.GetNumber()
+		}
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			if got := status.Code(err); got != want {
 				t.Errorf("the stream ended with %s (%v), want %s", got, err, want)
 			}
-			return
+			return acked
 		}
 	}
 }

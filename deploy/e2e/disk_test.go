@@ -44,7 +44,9 @@ func TestFullDisk(t *testing.T) {
 // refused, and what agents keep arrives once there is room.
 func TestFullDatabase(t *testing.T) {
 	t.Parallel()
-	w := newDatabase(t)
+	// A checkpoint in the middle of the drill is not to make segments of the log ahead:
+	// those would be room.
+	w := newDatabaseWith(t, map[string]string{"min_wal_size": "32MB"})
 	w.initialise(t)
 	tables := w.smallDisk(t, "tables", 512<<20)
 	conn := w.maintenance(t)
@@ -123,11 +125,6 @@ func (w *world) maintenance(t *testing.T) *pgx.Conn {
 func (w *world) moveLog(t *testing.T) *smallDisk {
 	t.Helper()
 	disk := w.smallDisk(t, "log", 1<<30)
-	// A checkpoint in the middle of the drill is not to make segments ahead: those
-	// would be room.
-	if _, err := w.maintenance(t).Exec(t.Context(), `ALTER SYSTEM SET min_wal_size = '32MB'`); err != nil {
-		t.Fatal(err)
-	}
 	w.killPostgres(t)
 	own, moved := filepath.Join(w.path("postgres"), "data", "pg_wal"), filepath.Join(disk.dir, "pg_wal")
 	command(t, "cp", "-a", own, moved)

@@ -3,20 +3,20 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
-	"github.com/assay-audit/assay/agent/evtx/evtxtest"
 	"github.com/assay-audit/assay/proto/evidence"
 )
 
-// TestOldBackup restores an old backup under a live fleet. One agent still keeps
-// all that it sent since, one has deleted a part as safe, one enrolled since. The
-// server must not sign over what they hold, the recovery must say what was lost and
-// no more, and agents and the auditor go on with the ledger that follows.
+// TestOldBackup restores an old base backup, made while agents delivered, under a live
+// fleet: no agent is stopped. One still keeps all that it sent since, one has deleted a
+// part as safe, one enrolled since. The server must not sign over what they hold, the
+// recovery must say what was lost and no more, and agents and the auditor go on with the
+// ledger that follows.
 func TestOldBackup(t *testing.T) {
 	t.Parallel()
 	d := newRestoring(t)
@@ -40,91 +40,119 @@ type batchName struct {
 // restoring is the drill and what it knows.
 type restoring struct {
 	*world
-	keeper, loser, late *agent
+	keeper, loser, late *watcher
 	auditor             *auditor
-	at                  int64 // leaves signed in the backup
+	made                *logs
+	folders             fresh
+	least, most         int64 // leaves signed before the backup and after it
+	at                  int64 // leaves signed in it
+	over                int64 // leaves that were signed by a server which ran on it before anyone had noticed
 	shown, held         int64 // leaves that agents and that anyone held when it was restored
-	// sent is how many events each batch of imports had before the restore.
-	sent map[*agent]map[batchName]int64
+	// had is what each had sent when the backup was made, sent what it had before the
+	// restore: events of the batches of imports.
+	had, sent map[*watcher]map[batchName]int64
 }
+
+const restoringFolders = 13
 
 func newRestoring(t *testing.T) *restoring {
 	t.Helper()
 	w := newQuietWorld(t)
-	return &restoring{world: w, keeper: w.enrol(t, "keeper", "enrol", "import"), loser: w.enrol(t, "loser", "enrol", "import"), auditor: w.newAuditor(t)}
+	d := &restoring{world: w, auditor: w.newAuditor(t), made: generate(t, w.path("logs"), restoringFolders, restoringFolders*2_000)}
+	d.folders = d.made.folders
+	d.keeper, d.loser = d.watch(t, "keeper"), d.watch(t, "loser")
+	return d
 }
 
 func (d *restoring) before(t *testing.T) {
 	t.Helper()
-	made := generate(t, d.path("first"), 2, 4_000)
-	d.keeper.startImport(t, made.folders[0]).result(t, 0)
-	d.loser.startImport(t, made.folders[1]).result(t, 0)
+	d.feed(t, d.keeper)
+	d.feed(t, d.loser)
+	d.awaitFed(t, d.keeper, d.loser)
 	d.awaitSigned(t)
 	d.auditor.signs(t)
-	d.at = d.number(t, `SELECT max(size) FROM checkpoint`)
+	d.least = d.number(t, `SELECT max(size) FROM checkpoint`)
 }
 
-// backUp copies the folder of a Postgres that does not run, and of a server that
-// does not either.
+// backUp makes a base backup while both agents deliver.
 func (d *restoring) backUp(t *testing.T) {
 	t.Helper()
-	d.server.child.stop(t)
-	d.at = d.number(t, `SELECT max(size) FROM checkpoint`)
-	d.killPostgres(t)
-	mustCopy(t, d.path("postgres/data"), d.path("backup"))
-	d.restartPostgres(t)
+	began := d.number(t, `SELECT size FROM ledger_head`)
+	for range 3 {
+		d.feed(t, d.keeper)
+		d.feed(t, d.loser)
+	}
+	await(t, "agents to deliver", promptly, func(context.Context) (bool, string) {
+		n := d.number(t, `SELECT size FROM ledger_head`)
+		return n > began, fmt.Sprintf("%d leaves", n)
+	})
+	c := startCommand(t, nil, filepath.Join(d.db.Programs(), "pg_basebackup"), "--dbname", d.db.DSN("postgres"), "--pgdata", d.path("backup"), "--checkpoint", "fast")
+	if code := c.wait(t, patiently); code != 0 {
+		t.Fatalf("pg_basebackup ended with %d: %s", code, c.stderr.String())
+	}
+	t.Logf("the backup was made from %d to %d leaves", began, d.number(t, `SELECT size FROM ledger_head`))
+	d.awaitFed(t, d.keeper, d.loser)
+	d.awaitSigned(t)
+	d.most = d.number(t, `SELECT max(size) FROM checkpoint`)
 }
 
 func mustCopy(t *testing.T, from, to string) {
 	t.Helper()
+	command(t, "chown", "-R", "--reference", to, from)
 	if err := os.RemoveAll(to); err != nil {
 		t.Fatal(err)
 	}
-	c := startCommand(t, nil, "cp", "-a", from, to)
-	if code := c.wait(t, promptly); code != 0 {
-		t.Fatalf("copying the folder of Postgres ended with %d: %s", code, c.stderr.String())
-	}
+	command(t, "cp", "-a", from, to)
 }
 
 // since is what happens after the backup.
 func (d *restoring) since(t *testing.T) {
 	t.Helper()
 	plain := d.server.args
-	d.server.start(t)
-	d.keeper.startImport(t, generate(t, d.path("kept"), 1, 3_000).folders...).result(t, 0)
-	d.late = d.enrol(t, "late", "enrol", "import")
+	d.feed(t, d.keeper)
+	d.awaitFed(t, d.keeper)
+	d.late = d.watch(t, "late")
+	d.feed(t, d.late)
+	d.awaitFed(t, d.late)
 	d.server.child.stop(t)
 	// From here on commits are safe at once: agents delete what is proven.
 	d.server.args = append(append([]string{}, plain...), "--safe-after", "1s")
 	d.server.start(t)
-	d.loser.startImport(t, bulky(t, d.path("bulky.evtx"), 1_000)).result(t, 0)
-	segments := d.loser.spooled(t)
-	if segments < 2 {
-		t.Fatalf("what the agent sent fills %d segments of its spool: it will delete none", segments)
+	if err := os.Rename(bulky(t, d.path("bulky.part"), 1_000), filepath.Join(d.loser.watched(), "bulky.evtx")); err != nil {
+		t.Fatal(err)
 	}
+	d.loser.fed += 1_000 + 2
+	d.awaitFed(t, d.loser)
+	segments := d.loser.spooled(t)
 	d.awaitSigned(t)
 	d.server.child.stop(t) // a server that has just started offers its newest checkpoint
 	d.server.start(t)
 	d.awaitSigned(t)
-	runs := []*child{d.runs(t, d.keeper), d.runs(t, d.loser), d.runs(t, d.late)}
-	await(t, "the agent to delete what is safe", promptly, func(context.Context) (bool, string) {
+	await(t, "the agent to delete what is safe", patiently, func(context.Context) (bool, string) {
 		n := d.loser.spooled(t)
 		return n < segments, fmt.Sprintf("%d segments of %d", n, segments)
 	})
-	for _, a := range []*agent{d.keeper, d.loser} {
+	for _, a := range []*watcher{d.keeper, d.loser} {
 		await(t, "an agent to verify a checkpoint of since", promptly, func(context.Context) (bool, string) {
 			s := a.status(t)
-			return s.Checkpoint > d.at, fmt.Sprintf("%+v", s)
+			return s.Checkpoint > d.most, fmt.Sprintf("%+v", s)
 		})
 	}
-	for _, r := range runs {
-		r.kill(t)
-	}
-	d.auditor.signs(t)
-	d.sent = map[*agent]map[batchName]int64{d.keeper: d.batchesOf(t, d.keeper), d.loser: d.batchesOf(t, d.loser)}
-	d.server.child.stop(t)
+	d.server.child.stop(t) // from here on agents find nobody, and go on trying
+	d.awaitStopped(t)
 	d.server.args = plain
-	d.shown = max(d.keeper.status(t).Checkpoint, d.loser.status(t).Checkpoint)
+}
+
+// awaitStopped signs for the auditor what is there, and counts it.
+func (d *restoring) awaitStopped(t *testing.T) {
+	t.Helper()
+	d.server.start(t)
+	d.login(t)
+	d.awaitSigned(t)
+	d.auditor.signs(t)
+	d.server.child.stop(t)
+	d.sent = map[*watcher]map[batchName]int64{d.keeper: d.batchesOf(t, d.keeper.agent), d.loser: d.batchesOf(t, d.loser.agent)}
+	d.shown = max(d.keeper.status(t).Checkpoint, d.loser.status(t).Checkpoint, d.late.status(t).Checkpoint)
 	d.held = d.auditor.known(t).Size
 	if d.held < d.shown {
 		t.Fatalf("the auditor holds %d leaves, agents hold %d", d.held, d.shown)
@@ -150,47 +178,6 @@ func (o *auditor) known(t *testing.T) (known struct {
 		t.Fatalf("the auditor's state is %s", text)
 	}
 	return *logs["assay/drill"]
-}
-
-// bulky writes a log of records that do not compress: about 10 KiB of spool each.
-func bulky(t *testing.T, name string, records int) string {
-	t.Helper()
-	noise := func(r *rand.Rand) []evtxtest.Field {
-		b := make([]byte, 10<<10)
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		return append(script(r)[:2], text("ScriptBlockText", fmt.Sprintf("%x", b)), text("ScriptBlockId", ""), text("Path", ""))
-	}
-	made := &logs{count: map[eventKey]int64{}}
-	scripts := channel{"Microsoft-Windows-PowerShell/Operational", "Microsoft-Windows-PowerShell", []shape{{4104, noise}}}
-	if err := os.WriteFile(name, made.log("DRILL-09.corp.example", scripts, rand.New(rand.NewPCG(9, 7)), records), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-func (d *restoring) runs(t *testing.T, a *agent) *child {
-	t.Helper()
-	return start(t, "assay-agent", "run", "--dir", a.dir)
-}
-
-// spooled is how many segments the spool of imports has.
-func (a *agent) spooled(t *testing.T) int {
-	t.Helper()
-	var s struct {
-		Streams []struct {
-			Kind     string
-			Segments int
-		}
-	}
-	decode(t, run(t, promptly, "assay-agent", "status", "--dir", a.dir, "--json").stdout, &s)
-	for _, stream := range s.Streams {
-		if stream.Kind == "import" {
-			return stream.Segments
-		}
-	}
-	return 0
 }
 
 // batchesOf is how many events the agent's imported batches have.
@@ -233,25 +220,31 @@ func (d *restoring) restore(t *testing.T) {
 	d.killPostgres(t)
 	mustCopy(t, d.path("backup"), d.path("postgres/data"))
 	d.restartPostgres(t)
-	if n := d.number(t, `SELECT max(size) FROM checkpoint`); n != d.at {
-		t.Fatalf("the backup has %d leaves signed, not %d", n, d.at)
+	if d.at = d.number(t, `SELECT max(size) FROM checkpoint`); d.at < d.least || d.at > d.most {
+		t.Fatalf("the backup has %d leaves signed; there were %d before it and %d after it", d.at, d.least, d.most)
 	}
+	d.had = map[*watcher]map[batchName]int64{d.keeper: d.batchesOf(t, d.keeper.agent), d.loser: d.batchesOf(t, d.loser.agent)}
 }
 
-// refuses: whoever forgets to recover is told, and nothing is signed over.
+// refuses: whoever forgets to recover is told by the first agent that comes, and from
+// then on nothing is signed. Before, the server's own leaves may have been.
 func (d *restoring) refuses(t *testing.T) {
 	t.Helper()
 	d.server.start(t)
-	runs := d.runs(t, d.keeper)
-	d.server.child.awaitLine(t, d.server.child.stderr, "run assay-server recover", promptly)
+	d.server.child.awaitLine(t, d.server.child.stderr, "run assay-server recover", patiently)
+	d.over = d.number(t, `SELECT max(size) FROM checkpoint`)
 	r := run(t, promptly, "assay-server", d.recoverArgs()...)
 	if r.code != 1 || !strings.Contains(r.stderr, "at work") {
 		t.Errorf("a recovery beside a running server: %s", r)
 	}
-	runs.kill(t)
+	leaves := d.number(t, `SELECT size FROM ledger_head`)
+	await(t, "batches to be taken by who does not sign", patiently, func(context.Context) (bool, string) {
+		n := d.number(t, `SELECT size FROM ledger_head`)
+		return n > leaves, fmt.Sprintf("%d leaves", n)
+	})
 	d.server.child.stop(t)
-	if n := d.number(t, `SELECT max(size) FROM checkpoint`); n != d.at {
-		t.Errorf("with another tree held by an agent the server signed %d leaves over the %d of the backup", n, d.at)
+	if n := d.number(t, `SELECT max(size) FROM checkpoint`); n != d.over {
+		t.Errorf("with another tree held by an agent the server signed %d leaves over %d", n, d.over)
 	}
 }
 
@@ -262,29 +255,28 @@ func (d *restoring) recoverArgs(more ...string) []string {
 // recovers listens to all agents, then opens the ledger that follows.
 func (d *restoring) recovers(t *testing.T) {
 	t.Helper()
-	listens := start(t, "assay-server", d.recoverArgs("--wait", "2m")...)
+	// Listening ends when the agents of all known hosts were heard. One that sleeps
+	// lets the unknown one be among them.
+	d.keeper.runs.signal(t, syscall.SIGSTOP)
+	listens := start(t, "assay-server", d.recoverArgs("--wait", "5m")...)
 	listens.awaitLine(t, listens.stderr, "listening for agents of 2 hosts", promptly)
-	late := d.runs(t, d.late)
-	late.awaitLine(t, late.stderr, "recovered from a backup", promptly)
-	for _, a := range []*agent{d.keeper, d.loser} {
-		runs := d.runs(t, a)
-		runs.awaitLine(t, runs.stderr, "recovered from a backup", promptly)
-		runs.kill(t)
+	for _, a := range []*watcher{d.late, d.loser} {
+		a.runs.awaitLine(t, a.runs.stderr, "recovered from a backup", patiently)
 	}
-	late.kill(t)
-	if code := listens.wait(t, promptly); code != 0 {
+	d.keeper.runs.signal(t, syscall.SIGCONT)
+	if code := listens.wait(t, patiently); code != 0 {
 		t.Fatalf("listening ended with %d: %s", code, listens.stderr.String())
 	}
 	told := listens.stdout.String()
 	for _, want := range []string{
-		fmt.Sprintf("has %d leaves signed. 2 agents were heard, of 2 hosts", d.at),
+		fmt.Sprintf("has %d leaves signed. 2 agents were heard, of 2 hosts", d.over),
 		"Agent " + d.late.id(t) + " is not known here", fmt.Sprintf("of %d leaves, by agent ", d.shown),
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("the recovery does not say %q: %s", want, told)
 		}
 	}
-	opened := mustRun(t, promptly, "assay-server", d.recoverArgs("--open", "--checkpoint", d.write(t, "auditor.txt", d.auditor.known(t).Note))...)
+	opened := mustRun(t, promptly, "assay-server", d.recoverArgs("--open", "--kept", fmt.Sprint(d.at), "--checkpoint", d.write(t, "auditor.txt", d.auditor.known(t).Note))...)
 	for _, want := range []string{"The ledger assay/drill/2 begins", fmt.Sprintf("held %d ", d.held), fmt.Sprintf("kept %d ", d.at), "— assay/drill ", "— assay/drill/2 "} {
 		if !strings.Contains(opened.stdout, want) {
 			t.Errorf("opening the successor does not say %q: %s", want, opened)
@@ -295,24 +287,29 @@ func (d *restoring) recovers(t *testing.T) {
 	}
 }
 
-// goesOn runs both agents until all that they keep is there.
+// goesOn: agents find the server by themselves, and send what they keep; one that is
+// not known any more is enrolled anew, as the documentation says, and delivers again.
 func (d *restoring) goesOn(t *testing.T) {
 	t.Helper()
 	d.server.start(t)
 	d.login(t)
-	for _, a := range []*agent{d.keeper, d.loser} {
-		runs := d.runs(t, a)
+	d.late.runs.stop(t)
+	mustRun(t, promptly, "assay-agent", append(d.enrolArgs(d.late.dir, d.token(t, "anew", "enrol", "import")), "--replace")...)
+	d.late.start(t)
+	for _, a := range []*watcher{d.keeper, d.loser, d.late} {
+		d.feed(t, a)
+	}
+	for _, a := range []*watcher{d.keeper, d.loser} {
 		await(t, "the agent to have sent again what it keeps, and to follow the ledger", patiently, func(context.Context) (bool, string) {
 			s := a.status(t)
 			alarm, err := os.ReadFile(filepath.Join(a.dir, "alarm.log"))
 			told := err == nil && strings.Contains(string(alarm), "ledger_succeeded")
-			return s.unsent() == 0 && told, fmt.Sprintf("%+v, told: %t", s, told)
+			return s.unsent() == 0 && s.LedgerFork == "" && told, fmt.Sprintf("%+v, told: %t", s, told)
 		})
-		runs.kill(t)
-		if s := a.status(t); s.LedgerFork != "" {
-			t.Errorf("an agent takes the successor for a fork: %s", s.LedgerFork)
-		}
 	}
+	// What the unknown one had sent is in its spool, and comes with what is new.
+	d.awaitFed(t, d.keeper, d.late)
+	d.awaitProjected(t)
 	d.awaitSigned(t)
 	d.mustVerify(t)
 }
@@ -332,6 +329,9 @@ func (d *restoring) counts(t *testing.T) {
 	if len(shown.Lost) != 1 || shown.Lost[0].AgentID != d.loser.id(t) {
 		t.Fatalf("said to be lost: %+v", shown.Lost)
 	}
+	if _, ok := d.had[d.loser][batchName{shown.Lost[0].Epoch, shown.Lost[0].FromNumber - 1}]; !ok || len(d.had[d.loser]) != int(shown.Lost[0].FromNumber)-1 {
+		t.Errorf("batches from %d on are said to be lost; the backup has %d", shown.Lost[0].FromNumber, len(d.had[d.loser]))
+	}
 	var lost int64
 	for number := shown.Lost[0].FromNumber; number <= shown.Lost[0].ToNumber; number++ {
 		events, ok := d.sent[d.loser][batchName{shown.Lost[0].Epoch, number}]
@@ -343,16 +343,25 @@ func (d *restoring) counts(t *testing.T) {
 	if lost == 0 {
 		t.Fatal("nothing is said to be lost")
 	}
-	for _, a := range []*agent{d.keeper, d.loser} {
-		want := sumOf(d.sent[a])
+	more := d.late.fed / 2 // what each was given last; both folders of the late one are alike
+	for _, a := range []*watcher{d.keeper, d.loser} {
+		want := sumOf(d.sent[a]) + more
 		if a == d.loser {
 			want -= lost
 		}
-		if got := sumOf(d.batchesOf(t, a)); got != want {
-			t.Errorf("of the agent in %s %d events are there, want %d", a.dir, got, want)
-		}
+		await(t, fmt.Sprintf("%d events of the agent in %s", want, a.dir), patiently, func(context.Context) (bool, string) {
+			got := sumOf(d.batchesOf(t, a.agent))
+			if got > want {
+				t.Fatalf("of the agent in %s %d events are there, want %d", a.dir, got, want)
+			}
+			return got == want, fmt.Sprintf("%d are", got)
+		})
 	}
+	d.awaitProjected(t)
 	got := d.readStream(t, evidence.Import) // none twice, none out of order
+	sameCount(t, "in the tables, beside the batches", d.countTables(t), got.count)
+	rollbacks := d.number(t, `SELECT count(*) FROM epoch WHERE epoch > 1 AND position('rollback'::bytea in opening) > 0`)
+	d.onlyAside(t, aside{epochs: rollbacks, lost: 1})
 	t.Logf("of %d leaves %d were kept; of %d events of the one agent %d are lost, in batches %d to %d; %d records are there",
 		d.held, d.at, sumOf(d.sent[d.loser]), lost, shown.Lost[0].FromNumber, shown.Lost[0].ToNumber, len(got.records))
 }

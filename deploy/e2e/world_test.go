@@ -64,6 +64,12 @@ func newWorld(t *testing.T) *world {
 // listens on the links to a drill's sites, if there are any.
 func newDatabase(t *testing.T, links ...netip.Prefix) *world {
 	t.Helper()
+	return newDatabaseWith(t, nil, links...)
+}
+
+// newDatabaseWith is newDatabase with settings of Postgres.
+func newDatabaseWith(t *testing.T, settings map[string]string, links ...netip.Prefix) *world {
+	t.Helper()
 	dir, err := pg.MkdirTemp()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +79,7 @@ func newDatabase(t *testing.T, links ...netip.Prefix) *world {
 			t.Errorf("removing the installation: %v", err)
 		}
 	})
-	db, err := pg.Start(t.Context(), pg.Config{Dir: filepath.Join(dir, "postgres"), Links: links})
+	db, err := pg.Start(t.Context(), pg.Config{Dir: filepath.Join(dir, "postgres"), Settings: settings, Links: links})
 	if errors.Is(err, pg.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		t.Skipf("needs Postgres: %v", err)
 	}

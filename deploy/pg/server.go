@@ -109,6 +109,9 @@ func (s *Server) LinkDSN(link netip.Prefix, database, password string) string {
 	}).String()
 }
 
+// Programs is the folder of the programs of this Postgres.
+func (s *Server) Programs() string { return filepath.Dir(s.prog.postgres) }
+
 // LogFile is where the server writes its own log.
 func (s *Server) LogFile() string { return filepath.Join(s.cfg.Dir, "postgres.log") }
 

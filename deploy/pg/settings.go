@@ -102,10 +102,10 @@ func (s *Server) listenAddresses() string {
 
 func (s *Server) accessFile() string { return filepath.Join(s.cfg.Dir, "pg_hba.conf") }
 
-// writeAccess says who may connect: the socket's owner, and over each link
-// whoever has the password.
+// writeAccess says who may connect: the socket's owner, also for base backups, and
+// over each link whoever has the password.
 func (s *Server) writeAccess() error {
-	text := "local all all trust\n"
+	text := "local all all trust\nlocal replication all trust\n"
 	for _, link := range s.cfg.Links {
 		text += fmt.Sprintf("host all all %s scram-sha-256\n", link.Masked())
 	}

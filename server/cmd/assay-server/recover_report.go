@@ -103,6 +103,9 @@ func (r *recovery) report(f *recoveryFindings) error {
 	}
 	if f.Contradicted > 0 {
 		fmt.Fprintf(w, "A server ran after the restore and signed other leaves below %d: give the size that the backup had signed with --kept.\n", f.Contradicted)
+	} else {
+		// A server's own leaves may be signed before the first agent comes.
+		fmt.Fprintln(w, "If a server was started on this database after the restore, give the size that the backup had signed with --kept.")
 	}
 	_, err := fmt.Fprintln(w, "To begin the ledger that follows: the same command with --open.")
 	return err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,12 +14,13 @@ import (
 )
 
 // TestNothingLostNothingDoubled imports logs while agent, server and Postgres
-// are killed in turn, in the middle of it, and counts.
+// are killed in a random order, also while another is coming back, in the middle of it,
+// and counts.
 func TestNothingLostNothingDoubled(t *testing.T) {
 	t.Parallel()
 	records, rounds := int64(300_000), 5
 	if reduced(t) {
-		records, rounds = 30_000, 1
+		records, rounds = 60_000, 1
 	}
 	w := newWorld(t)
 	made := generate(t, w.path("logs"), rounds, records)
@@ -59,33 +62,44 @@ func TestNothingLostNothingDoubled(t *testing.T) {
 
 // killing is an import that goes on while others are killed.
 type killing struct {
-	world *world
-	agent *agent
-	began time.Time
-	now   importing
+	world  *world
+	agent  *agent
+	began  time.Time
+	now    importing
+	folder string // that is imported
 	// interrupted counts the kills of the agent that came while it was reading.
 	interrupted int
 }
 
-// round imports a folder. The agent, the server and Postgres are killed once
-// each, at a random moment of a quarter of the folder's records: the agent first,
-// as it reads faster than it is taken from.
+// kill is one way to kill.
+type kill struct {
+	name string
+	do   func(t *testing.T)
+}
+
+// round imports a folder. The agent is killed first, as it reads faster than it is
+// taken from. Then, in a random order, each of the others at a random moment of its
+// share of the folder's records, and each two of them, one while the other comes back.
 func (d *killing) round(t *testing.T, folder string, before, records int64) {
 	t.Helper()
-	d.now = d.agent.startImport(t, folder)
-	for i, victim := range []struct {
-		name string
-		kill func(t *testing.T, folder string)
-	}{{"the agent", d.killAgent}, {"the server", d.killServer}, {"Postgres", d.killPostgres}} {
-		at := d.awaitCommitted(t, before+records*int64(i)/4+1+rand.Int64N(records/4))
-		victim.kill(t, folder)
-		t.Logf("%6.1f s: %s was killed at %d events", time.Since(d.began).Seconds(), victim.name, at)
+	d.folder, d.now = folder, d.agent.startImport(t, folder)
+	kills := []kill{
+		{"the agent", d.killAgent}, {"the server", d.killServer}, {"Postgres", d.killPostgres},
+		{"Postgres while the server started", d.killStarting}, {"the server while Postgres recovered", d.killBoth},
+		{"the agent while the server was down", d.killAgentAlone},
+	}
+	rand.Shuffle(len(kills)-1, func(i, j int) { kills[i+1], kills[j+1] = kills[j+1], kills[i+1] })
+	share := records / int64(len(kills)+2) // the last part is imported in peace
+	for i, k := range kills {
+		at := d.awaitCommitted(t, before+share*int64(i)+1+rand.Int64N(share))
+		k.do(t)
+		t.Logf("%6.1f s: %s was killed at %d events", time.Since(d.began).Seconds(), k.name, at)
 	}
 	rest := d.now.result(t, 0)
 	if rest.New > 0 {
 		d.interrupted++
 	}
-	t.Logf("%6.1f s: %s is imported, %d records of it read after the agent's kill", time.Since(d.began).Seconds(), filepath.Base(folder), rest.New)
+	t.Logf("%6.1f s: %s is imported, %d records of it read after the agent's last kill", time.Since(d.began).Seconds(), filepath.Base(folder), rest.New)
 }
 
 // awaitCommitted waits until at least that many events are committed, and fails
@@ -106,20 +120,58 @@ func (d *killing) awaitCommitted(t *testing.T, events int64) (at int64) {
 	return at
 }
 
-func (d *killing) killAgent(t *testing.T, folder string) {
+func (d *killing) killAgent(t *testing.T) {
 	t.Helper()
 	d.now.kill(t)
-	d.now = d.agent.startImport(t, folder)
+	d.now = d.agent.startImport(t, d.folder)
 }
 
-func (d *killing) killServer(t *testing.T, _ string) {
+func (d *killing) killServer(t *testing.T) {
 	t.Helper()
 	d.world.server.child.kill(t)
 	d.world.server.start(t)
 }
 
-func (d *killing) killPostgres(t *testing.T, _ string) {
+func (d *killing) killPostgres(t *testing.T) {
 	t.Helper()
 	d.world.killPostgres(t)
 	d.world.restartPostgres(t)
+}
+
+// killStarting kills Postgres under a server that has just been started. One that gave
+// up is started again, as whoever supervises it does.
+func (d *killing) killStarting(t *testing.T) {
+	t.Helper()
+	d.world.server.child.kill(t)
+	d.world.server.launch(t)
+	d.killPostgres(t)
+	await(t, "the server to be ready, started again if it gave up", promptly, func(ctx context.Context) (bool, string) {
+		if d.world.server.child.ended() {
+			d.world.server.launch(t)
+		}
+		code, text, err := d.world.server.get(ctx, "/readyz")
+		return err == nil && code == http.StatusOK, fmt.Sprintf("%d %s, %v", code, text, err)
+	})
+}
+
+func (d *killing) killBoth(t *testing.T) {
+	t.Helper()
+	d.world.killPostgres(t)
+	var recovering sync.WaitGroup
+	var err error
+	recovering.Go(func() { err = d.world.db.Restart(t.Context()) })
+	d.world.server.child.kill(t)
+	recovering.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.world.pool.Reset()
+	d.world.server.start(t)
+}
+
+func (d *killing) killAgentAlone(t *testing.T) {
+	t.Helper()
+	d.world.server.child.kill(t)
+	d.killAgent(t)
+	d.world.server.start(t)
 }

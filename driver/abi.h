@@ -119,6 +119,7 @@ struct assay_ref {
 /* flags of a record */
 #define ASSAY_RECORD_TRUNCATED 1u /* some reference is */
 #define ASSAY_RECORD_HOLES 2u     /* the body's holes are not 0 */
+#define ASSAY_RECORD_UNSURE 4u    /* of a created key: it may have been there; the caller's memory, which was to say so, could not be read */
 
 struct assay_header {
     uint32_t size; /* of the whole record, a multiple of 8 */

@@ -32,6 +32,8 @@ fault 'image-leak', 'exits', qr/left\.pool is/, 'table.c', sub { s/(known->is\.p
 fault 'exit-not-left-out', 'filters', qr/ASSAY_PROCESS\]\.filtered is 1/, 'process.c', sub { s/        event\.image = image->name;\n/        ;\n/ };
 fault 'server-asked', 'files', qr/a server asked/, 'file.c', sub { s/(out->holes = ASSAY_HOLE_REMOTE;\n)        return;\n/$1/ };
 fault 'volume-kept', 'volumes', qr/left\.pool is/, 'volume.c', sub { s/(    if \(found == NOTED_ONLY\)\n        Let\(&note\);\n)    MemoryFree\(known\);\n/$1/ };
+fault 'unguarded-read', 'keys', qr/not so: Play\(c\)/, 'key.c', sub { s/__try \{/{/; s/\} __except \(EXCEPTION_EXECUTE_HANDLER\) \{\n        return FALSE;\n    \}/}/ };
+fault 'no-disposition-no-record', 'keys', qr/ReaderRead\(r, before \+ 3\) is/, 'key.c', sub { s/flags = ASSAY_RECORD_UNSURE;/return;/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

@@ -25,7 +25,8 @@ enum double_op {
     OP_KEY_SET,          /* a[0] type, a[1] status; data */
     OP_KEY_DELETE_VALUE, /* a[1] status */
     OP_KEY_DELETE,       /* a[1] status */
-    OP_KEY_CREATE,       /* a[0] disposition: 1 new, 2 existing; a[1] status */
+    OP_KEY_CREATE,       /* a[0] disposition: 1 new, 2 existing; a[1] status; a[2] 0: it can be read, 1: there is no place for it,
+                            2: one without access, 3: one that is gone */
     OP_KEY_RENAME,       /* a[1] status */
     /* Files. a[0] names the open file. */
     OP_FILE_OPEN,     /* a[1] options and disposition, a[2] access, a[3] what happened: 0 superseded, 1 opened, 2 created,

@@ -17,6 +17,8 @@ __declspec(dllimport) ULONG NTAPI TlsAlloc(void);
 __declspec(dllimport) PVOID NTAPI TlsGetValue(ULONG);
 __declspec(dllimport) int NTAPI TlsSetValue(ULONG, PVOID);
 __declspec(dllimport) int NTAPI VirtualProtect(PVOID, SIZE_T, ULONG, PULONG);
+__declspec(dllimport) PVOID NTAPI VirtualAlloc(PVOID, SIZE_T, ULONG, ULONG);
+__declspec(dllimport) int NTAPI VirtualFree(PVOID, SIZE_T, ULONG);
 __declspec(dllimport) PVOID NTAPI GetProcessHeap(void);
 __declspec(dllimport) PVOID NTAPI HeapAlloc(PVOID, ULONG, SIZE_T);
 __declspec(dllimport) int NTAPI HeapFree(PVOID, ULONG, PVOID);

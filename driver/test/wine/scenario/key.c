@@ -16,6 +16,28 @@ static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint
     CHECK(Play(c));
 }
 
+/* A key whose maker lets nobody read whether it is new is told as one that may be, and costs nobody the machine. */
+static void Unsure(struct reader *r) {
+    unsigned before = r->count;
+
+    for (unsigned i = 1; i <= 3; i++) {
+        struct double_command *c = Command(OP_KEY_CREATE, RUN L"\\Unsure", NULL);
+
+        c->a[0] = 1;
+        c->a[2] = i;
+        if (!CHECK(Play(c)))
+            return;
+    }
+    EQUAL(ReaderRead(r, before + 3), before + 3);
+    EQUAL(ReaderFind(r, ASSAY_KEY_CREATED, 0)->flags, 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        const struct assay_header *h = ReaderFind(r, ASSAY_KEY_CREATED, i);
+
+        EQUAL(h->flags, ASSAY_RECORD_UNSURE);
+        CHECK(TextIs(h, BODY(assay_key, h)->key, RUN L"\\Unsure"));
+    }
+}
+
 void Keys(void) {
     const struct assay_header *h;
     struct double_command *c;
@@ -53,6 +75,7 @@ void Keys(void) {
     CHECK(TextIs(h, BODY(assay_key, h)->name, L"Walk"));
     h = ReaderFind(&r, ASSAY_KEY_DELETED, 0);
     CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));
+    Unsure(&r);
     ReaderEnd(&r);
 }
 

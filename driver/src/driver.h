@@ -154,6 +154,7 @@ UINT32 StreamCallout(BOOLEAN v6);
 NTSTATUS PayloadStart(VOID);
 VOID PayloadStop(VOID);
 VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor);
+VOID PayloadClose(VOID);
 VOID PayloadDrain(VOID);
 VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
                          const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out);

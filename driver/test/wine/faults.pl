@@ -34,6 +34,8 @@ fault 'server-asked', 'files', qr/a server asked/, 'file.c', sub { s/(out->holes
 fault 'volume-kept', 'volumes', qr/left\.pool is/, 'volume.c', sub { s/(    if \(found == NOTED_ONLY\)\n        Let\(&note\);\n)    MemoryFree\(known\);\n/$1/ };
 fault 'unguarded-read', 'keys', qr/not so: Play\(c\)/, 'key.c', sub { s/__try \{/{/; s/\} __except \(EXCEPTION_EXECUTE_HANDLER\) \{\n        return FALSE;\n    \}/}/ };
 fault 'no-disposition-no-record', 'keys', qr/ReaderRead\(r, before \+ 3\) is/, 'key.c', sub { s/flags = ASSAY_RECORD_UNSURE;/return;/ };
+fault 'busy-unheard', 'flows-leaving', qr/left\.(registered|contexts) is/, 'flow.c', sub { s/if \(NT_SUCCESS\(status\) \|\| status == WFP_CALLOUT_NOT_FOUND\)/if (status != STATUS_PENDING)/ };
+fault 'drained-once', 'flows-leaving', qr/contexts never taken back/, 'flow.c', sub { s/(            return;\n)        PayloadDrain\(\);\n/$1/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

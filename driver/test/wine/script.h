@@ -58,6 +58,7 @@ enum double_op {
     OP_LOAD,      /* the driver anew, in the same process: a[0] the n-th call that may fail does, with a[1]; text[0] its key */
     OP_UNLOAD,    /* once it allowed that */
     OP_CLOCK,     /* a[0]: so many milliseconds pass by the interrupt time */
+    OP_LATE,      /* a[0] 1: contexts are attached when the driver has begun to leave; 2: those removed go while it waits; 3: both */
     OP_SHUTDOWN,  /* asks the filter manager's unload; a[0] flags; status is what the driver said */
 };
 
@@ -77,6 +78,7 @@ enum double_status {
     STATUS_CONTEXTS,    /* stream handle and flow contexts alive */
     STATUS_CALLS,       /* registration calls seen, for failure injection */
     STATUS_PROCESS,     /* the number of the process that holds the driver */
+    STATUS_HELD,        /* calls of the driver that the double holds back */
 };
 
 struct double_command {
@@ -89,7 +91,7 @@ struct double_command {
     uint32_t flags;
     int32_t status;
     uint64_t a[8];
-    uint64_t out[8];
+    uint64_t out[12];
     uint16_t text[2][DOUBLE_TEXT];
     uint32_t bytes;
     uint8_t data[DOUBLE_DATA];

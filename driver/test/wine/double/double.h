@@ -112,3 +112,5 @@ NTSTATUS ProcessRun(struct double_command *c, ULONG n);
 NTSTATUS KeyRun(struct double_command *c, ULONG n);
 NTSTATUS FileRun(struct double_command *c, ULONG n);
 NTSTATUS FlowRun(struct double_command *c, ULONG n);
+void LateSet(ULONG64 which); /* context.c */
+ULONG LateHeld(void);

@@ -264,6 +264,25 @@ void Flows(void) {
     ReaderEnd(&r);
 }
 
+/*
+ * The driver leaves while one flow's context goes late, and while another flow gets
+ * its context only once the driver has taken back what it had: it waits for both.
+ */
+void FlowsLeaving(void) {
+    struct double_command *c;
+
+    CHECK(Play(Flow(OP_ESTABLISHED, 1, 50000, 443, 0)));
+    c = Command(OP_LATE, NULL, NULL);
+    c->a[0] = 3;
+    CHECK(Play(c));
+    c = Flow(OP_ESTABLISHED, 2, 50001, 443, 0);
+    c->flags = COMMAND_THREADS;
+    c->a[7] = 1;
+    CHECK(Play(c));
+    while (Status(STATUS_HELD) == 0)
+        SwitchToThread();
+}
+
 /* Datagrams of names, and one that is of none. */
 static const struct datagram {
     uint16_t local, remote;

@@ -13,6 +13,7 @@ void Tampering(void);
 void Files(void);
 void Volumes(void);
 void Flows(void);
+void FlowsLeaving(void);
 void Names(void);
 void Security(void);
 void Hostile(void);
@@ -42,6 +43,7 @@ const struct scenario scenarios[] = {
     {"files", Files, {0}, false},
     {"volumes", Volumes, {0}, false},
     {"flows", Flows, {0}, false},
+    {"flows-leaving", FlowsLeaving, {0}, false},
     {"names", Names, {0}, false},
     {"security", Security, {0}, false},
     {"hostile", Hostile, {0}, false},

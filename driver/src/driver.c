@@ -21,6 +21,8 @@ const SOURCE *const sources[SOURCE_COUNT] = {&process_source, &image_source, &th
 NTSTATUS SourceStatus(ULONG source) {
     static const UCHAR at[ASSAY_SOURCES] = {0, 1, 2, 3, 4, 5, 5, 6, 6};
 
+    if ((source == ASSAY_SOURCE_FILE || source == ASSAY_SOURCE_VOLUME) && FileFilterGone() && NT_SUCCESS(driver.status[at[source]]))
+        return FLT_STATUS_DELETING;
     return driver.status[at[source]];
 }
 BOOLEAN UnloadAllowed(VOID) { return driver.unload_allowed != 0; }

@@ -125,11 +125,17 @@ NTSTATUS ProcessSnapshot(PVOID room, ULONG bytes); /* process.c; by the worker *
 BOOLEAN PathEndsWith(PCUNICODE_STRING path, PCWSTR tail, ULONG tail_chars);
 BOOLEAN PathStartsWith(PCUNICODE_STRING path, PCWSTR head, ULONG head_chars);
 
+/* filter.c; file.c has its operations */
+extern const FLT_OPERATION_REGISTRATION file_operations[];
+FLT_FILTER *FileFilter(VOID);
+BOOLEAN FileFilterGone(VOID); /* taken away while the driver runs */
+
 /* volume.c */
 NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULONG device_type, ULONG file_system);
 VOID NTAPI VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason);
 VOID VolumesDescribe(VOID); /* by the worker */
-VOID VolumesForget(VOID);
+VOID VolumesLet(VOID);    /* of what is noted, or the filter could not be unregistered */
+VOID VolumesForget(VOID); /* once the worker is gone and the filter, too */
 
 /* flow.c and payload.c */
 typedef struct {

@@ -295,13 +295,30 @@ VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
     MemoryFree(known);
 }
 
-/* The worker is gone: what it has not described is let go, or the filter could not be unregistered. */
-VOID PAGED VolumesForget(VOID) {
+static BOOLEAN RESIDENT Noted(NOTE *note) {
+    BOOLEAN found = FALSE;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&volumes.lock, &irql);
+    if (volumes.count != 0) {
+        *note = volumes.note[--volumes.count];
+        found = TRUE;
+    }
+    KeReleaseSpinLock(&volumes.lock, irql);
+    return found;
+}
+
+/* What nobody describes any more. The worker may be at one, which it lets go of itself. */
+VOID PAGED VolumesLet(VOID) {
     NOTE note;
+
+    while (Noted(&note))
+        Let(&note);
+}
+
+VOID PAGED VolumesForget(VOID) {
     ULONG i;
 
-    while (Next(&note))
-        Let(&note);
     for (i = 0; i < NOTED; i++) {
         MemoryFree(volumes.known[i]);
         volumes.known[i] = NULL;

@@ -36,6 +36,10 @@ fault 'unguarded-read', 'keys', qr/not so: Play\(c\)/, 'key.c', sub { s/__try \{
 fault 'no-disposition-no-record', 'keys', qr/ReaderRead\(r, before \+ 3\) is/, 'key.c', sub { s/flags = ASSAY_RECORD_UNSURE;/return;/ };
 fault 'busy-unheard', 'flows-leaving', qr/left\.(registered|contexts) is/, 'flow.c', sub { s/if \(NT_SUCCESS\(status\) \|\| status == WFP_CALLOUT_NOT_FOUND\)/if (status != STATUS_PENDING)/ };
 fault 'drained-once', 'flows-leaving', qr/contexts never taken back/, 'flow.c', sub { s/(            return;\n)        PayloadDrain\(\);\n/$1/ };
+fault 'unload-let-through', 'unloading', qr/a filter unloaded that is still registered|not so: !Play/, 'filter.c', sub { s/    if \(\(flags & FLTFL_FILTER_UNLOAD_MANDATORY\) == 0\) \{\n/    if (UnloadAllowed())\n        return STATUS_SUCCESS;\n$&/ };
+fault 'unregistered-twice', 'unloading', qr/filter undone twice/, 'filter.c', sub { s/(VolumesLet\(\);\n    )Unregister\(\);(\n    VolumesForget)/$1FltUnregisterFilter(filter);$2/ };
+fault 'mandatory-ignored', 'unloading', qr/a filter unloaded that is still registered/, 'filter.c', sub { s/    VolumesLet\(\);\n    Unregister\(\);\n    return STATUS_SUCCESS;/    return STATUS_SUCCESS;/ };
+fault 'gone-unsaid', 'unloading', qr/source\[i\]\.status is 0/, 'driver.c', sub { s/return FLT_STATUS_DELETING;/return STATUS_SUCCESS;/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

@@ -352,14 +352,24 @@ static NTSTATUS Set(struct double_command *c, struct file *file, ULONG n) {
     return Through(c, file, &io, (NTSTATUS)c->a[3], 0) == (NTSTATUS)c->a[3] ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
 }
 
+/* A filter that lets itself be unloaded has unregistered, and one that must has no choice. */
+static NTSTATUS Unload(ULONG flags) {
+    NTSTATUS status;
+
+    if (the_filter.registration == NULL || the_filter.registration->unload == NULL)
+        return STATUS_NOT_SUPPORTED;
+    status = the_filter.registration->unload(flags);
+    if ((NT_SUCCESS(status) || (flags & FLTFL_FILTER_UNLOAD_MANDATORY) != 0) && the_filter.registration != NULL)
+        Violation("a filter unloaded that is still registered", "unload");
+    return status;
+}
+
 NTSTATUS FileRun(struct double_command *c, ULONG n) {
     FLT_IO_PARAMETER_BLOCK io;
     struct file *file;
 
     if (c->op == OP_SHUTDOWN)
-        return the_filter.registration == NULL || the_filter.registration->unload == NULL
-                   ? STATUS_NOT_SUPPORTED
-                   : the_filter.registration->unload((ULONG)c->a[0]);
+        return Unload((ULONG)c->a[0]);
     if (c->op == OP_VOLUME || c->op == OP_VOLUME_GONE)
         return Volume(c, n);
     if (c->op == OP_FILE_OPEN)

@@ -186,3 +186,29 @@ void Tampering(void) {
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 3))->what, ASSAY_TAMPER_UNLOAD_REFUSED);
     ReaderEnd(&r);
 }
+
+/* The filter alone is to go: refused and told, also once a stop is allowed; where nothing can be refused it goes once, and the driver says so. */
+void Unloading(void) {
+    struct assay_description d;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    CHECK(Play(Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", NULL)));
+    ReaderRead(&r, 2);
+    EQUAL(Request(ASSAY_IOCTL_UNLOAD), 0);
+    CHECK(!Play(Command(OP_SHUTDOWN, NULL, NULL)));
+    c = Command(OP_SHUTDOWN, NULL, NULL);
+    c->a[0] = 1; /* mandatory */
+    CHECK(Play(c));
+    CHECK(!Play(c)); /* there is no filter any more */
+    CHECK(Describe(&d));
+    for (unsigned i = 0; i < ASSAY_SOURCES; i++)
+        EQUAL((uint32_t)d.source[i].status, i == ASSAY_SOURCE_FILE || i == ASSAY_SOURCE_VOLUME ? 0xC01C000B : 0);
+    Key(OP_KEY_SET, RUN, L"Still", 4, 0); /* the others go on */
+    EQUAL(ReaderRead(&r, 5), 5);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_UNLOAD_REFUSED);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 1))->what, ASSAY_TAMPER_UNLOADED);
+    ReaderEnd(&r);
+}

@@ -10,6 +10,7 @@ void Objects(void);
 void Keys(void);
 void Filters(void);
 void Tampering(void);
+void Unloading(void);
 void Files(void);
 void Volumes(void);
 void Flows(void);
@@ -40,6 +41,7 @@ const struct scenario scenarios[] = {
     {"keys", Keys, {0}, false},
     {"filters", Filters, {0}, false},
     {"tampering", Tampering, {0}, false},
+    {"unloading", Unloading, {0}, false},
     {"files", Files, {0}, false},
     {"volumes", Volumes, {0}, false},
     {"flows", Flows, {0}, false},

@@ -39,7 +39,7 @@ static VOID PAGED StopSources(VOID) {
 
 /*
  * Only after ALLOW_UNLOAD, and only when no handle is open: the I/O manager sees to
- * that. The worker goes before the filter, which it asks about volumes; the
+ * that. The threads go before the filter, which one asks about volumes; the
  * callbacks go before the rings they write to.
  */
 static VOID NTAPI PAGED Unload(PDRIVER_OBJECT object) {

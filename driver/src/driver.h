@@ -133,9 +133,13 @@ BOOLEAN FileFilterGone(VOID); /* taken away while the driver runs */
 /* volume.c */
 NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULONG device_type, ULONG file_system);
 VOID NTAPI VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason);
-VOID VolumesDescribe(VOID); /* by the worker */
+VOID VolumesDescribe(VOID); /* by the thread that may wait for disks */
 VOID VolumesLet(VOID);    /* of what is noted, or the filter could not be unregistered */
-VOID VolumesForget(VOID); /* once the worker is gone and the filter, too */
+VOID VolumesForget(VOID); /* once the threads are gone and the filter, too */
+
+/* disk.c */
+#define DISK_ANSWER_BYTES 1024u /* of what a disk says of itself */
+BOOLEAN DiskAsk(FLT_VOLUME *volume, PVOID answer);
 
 /* flow.c and payload.c */
 typedef struct {
@@ -194,6 +198,8 @@ NTSTATUS WorkerStart(VOID);
 VOID WorkerStop(VOID);
 VOID WorkerWake(VOID);
 VOID WorkerVolumes(VOID);
+BOOLEAN WorkerStopping(VOID);
+BOOLEAN WorkerWait(PKEVENT event, ULONG ms); /* FALSE: not within that time, or the driver stops */
 NTSTATUS SnapshotStatus(VOID);
 
 /* driver.c */

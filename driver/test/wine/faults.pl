@@ -23,8 +23,8 @@ fault 'callback-waits', 'verify-objects', qr/a callback that waits/, 'open.c', s
 fault 'pool-leak', 'exits', qr/left\.pool is/, 'table.c', sub { s/    MemoryFree\(table.slot\);\n// };
 fault 'double-free', 'exits', qr/freed twice/, 'table.c', sub { s/(    MemoryFree\(table.slot\);\n)/$1$1/ };
 fault 'wrong-tag', 'exits', qr/freed with another tag/, 'memory.c', sub { s/ExFreePoolWithTag\(memory, POOL_TAG\)/ExFreePoolWithTag(memory, 'gaT ')/ };
-fault 'past-the-end', 'verify-volumes', qr/written past its end/, 'volume.c', sub { s/MemoryAllocate\(ANSWER_BYTES\)/MemoryAllocate(ANSWER_BYTES - 8)/ };
-fault 'after-free', 'verify-volumes', qr/written after it was freed/, 'volume.c', sub { s/    MemoryFree\(answer\);\n//; s/(    if \(answer != NULL && Ask)/    MemoryFree(answer);\n$1/ };
+fault 'past-the-end', 'verify-volumes', qr/written past its end/, 'volume.c', sub { s/MemoryAllocate\(DISK_ANSWER_BYTES\)/MemoryAllocate(DISK_ANSWER_BYTES - 8)/ };
+fault 'after-free', 'verify-volumes', qr/written after it was freed/, 'volume.c', sub { s/    MemoryFree\(answer\);\n//; s/(    if \(answer != NULL && DiskAsk)/    MemoryFree(answer);\n$1/ };
 fault 'not-initialised', 'old', qr/FAIL/, 'memory.c', sub { s/    if \(memory != NULL\)\n        RtlZeroMemory\(memory, bytes\);\n// };
 fault 'token-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    PsDereferencePrimaryToken\(token\);\n// };
 fault 'handle-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    ZwClose\(token\);\n// };
@@ -40,6 +40,11 @@ fault 'unload-let-through', 'unloading', qr/a filter unloaded that is still regi
 fault 'unregistered-twice', 'unloading', qr/filter undone twice/, 'filter.c', sub { s/(VolumesLet\(\);\n    )Unregister\(\);(\n    VolumesForget)/$1FltUnregisterFilter(filter);$2/ };
 fault 'mandatory-ignored', 'unloading', qr/a filter unloaded that is still registered/, 'filter.c', sub { s/    VolumesLet\(\);\n    Unregister\(\);\n    return STATUS_SUCCESS;/    return STATUS_SUCCESS;/ };
 fault 'gone-unsaid', 'unloading', qr/source\[i\]\.status is 0/, 'driver.c', sub { s/return FLT_STATUS_DELETING;/return STATUS_SUCCESS;/ };
+fault 'disk-in-the-worker', 'sick-disk', qr/ReaderRead\(&r, 2\) is/, 'worker.c', sub { s/(        if \(QueueWaiting\(\) && RecordUnread)/        VolumesDescribe();\n$1/; s/(&worker\.volumes, Executive, KernelMode, FALSE, NULL\);\n)        VolumesDescribe\(\);\n/$1/ };
+fault 'disk-for-ever', 'sick-disk', qr/ReaderRead\(&r, 4\) is/, 'worker.c', sub { s/KernelMode, FALSE, &timeout, NULL\) == STATUS_WAIT_0/KernelMode, FALSE, NULL, NULL) == STATUS_WAIT_0/ };
+fault 'disk-not-cancelled', 'sick-disk', qr/left\.pool is/, 'disk.c', sub { s/        IoCancelIrp\(irp\);/        (void)irp;/ };
+fault 'cancelled-unguarded', 'sick-disk', qr/cancelled that may be freed/, 'disk.c', sub { s/    KeEnterGuardedRegion\(\);\n//; s/    KeLeaveGuardedRegion\(\);\n// };
+fault 'deaf-disk-freed', 'deaf-disk', qr/left\.pool is 0/, 'disk.c', sub { s/(            deaf\+\+;\n)/$1            MemoryFree(question);\n/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

@@ -37,6 +37,7 @@ enum double_op {
     OP_FILE_SECTION,  /* a[1] page protection */
     OP_FILE_CLEANUP,  /* a[1] 1: the file was deleted */
     OP_VOLUME,        /* a[0] bus type, a[1] characteristics, a[2] device type, a[3] file system; text[0] device, text[1] GUID name;
+                         a[4] its disk 0: answers, 1: only gives back what is cancelled, 2: not even that;
                          data: vendor, product, serial, label, each with its 0 */
     OP_VOLUME_GONE,   /* text[0] device */
     /* Flows. a[0] flow, a[1] endpoint, a[2] protocol, a[3] local port, a[4] remote port, a[5] condition flags; data: local and
@@ -78,7 +79,7 @@ enum double_status {
     STATUS_CONTEXTS,    /* stream handle and flow contexts alive */
     STATUS_CALLS,       /* registration calls seen, for failure injection */
     STATUS_PROCESS,     /* the number of the process that holds the driver */
-    STATUS_HELD,        /* calls of the driver that the double holds back */
+    STATUS_HELD,        /* calls of the driver that the double holds back, and questions that disks keep */
 };
 
 struct double_command {

@@ -177,7 +177,7 @@ static NTSTATUS Answer(struct double_command *c) {
         c->out[STATUS_CONTEXTS] = (ULONG64)contexts;
         c->out[STATUS_CALLS] = (ULONG64)calls;
         c->out[STATUS_PROCESS] = GetCurrentProcessId();
-        c->out[STATUS_HELD] = LateHeld();
+        c->out[STATUS_HELD] = LateHeld() + DisksAsked();
         return STATUS_SUCCESS;
     case OP_VIOLATION:
         text = ViolationText((ULONG)c->a[0]);

@@ -57,6 +57,7 @@ typedef struct {
     ULONG tid;
     ULONG irql;
     ULONG locks; /* spin locks held */
+    ULONG guarded; /* regions without APCs */
     BOOLEAN worker;
     BOOLEAN callback; /* runs what the system called it for, and must not wait */
 } DOUBLE_CONTEXT;
@@ -92,6 +93,8 @@ NTSTATUS LoadRun(struct double_command *c);
 HANDLE TokenHandle(PVOID token); /* process.c */
 BOOLEAN IsTokenHandle(HANDLE handle);
 void ClockSkip(LONG64 ticks); /* system.c */
+LONG64 ClockSkipped(void);
+ULONG DisksAsked(void); /* disk.c: and not answered */
 BOOLEAN ReferenceEnds(PVOID object); /* fallible.c */
 BOOLEAN VolumeDiskEnds(PVOID object); /* volume.c */
 

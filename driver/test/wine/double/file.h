@@ -15,6 +15,7 @@ struct FLT_VOLUME {
     WCHAR guid[128];
     char text[4][32]; /* vendor, product, serial, label */
     ULONG bus, characteristics, type;
+    ULONG disk_is; /* 0: it answers; 1: only to a cancel; 2: never */
     BOOLEAN used;
     volatile LONG references;
     DEVICE_OBJECT disk;

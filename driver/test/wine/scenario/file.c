@@ -189,6 +189,64 @@ void Volumes(void) {
     ReaderEnd(&r);
 }
 
+/* A volume whose disk does not answer, once it was asked. */
+static void Sick(uint64_t how) {
+    struct double_command *c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume8", NULL);
+
+    c->a[0] = 7;
+    c->a[4] = how;
+    CHECK(Play(c));
+    while (Status(STATUS_HELD) == 0)
+        SwitchToThread();
+}
+
+/* While a disk does not answer, all else is delivered; it is given up after a while, the next is described, and a stop ends. */
+void SickDisk(void) {
+    const struct assay_header *h;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    Sick(1);
+    CHECK(Play(Command(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SOFTWARE\\A", L"v")));
+    EQUAL(ReaderRead(&r, 2), 2);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    ActPlug();
+    c = Command(OP_CLOCK, NULL, NULL);
+    c->a[0] = 6000;
+    CHECK(Play(c));
+    EQUAL(ReaderRead(&r, 4), 4);
+    h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
+    EQUAL(BODY(assay_volume, h)->bus_type, 0);
+    EQUAL(BODY(assay_volume, h)->vendor.flags, ASSAY_REF_UNKNOWN);
+    EQUAL(BODY(assay_volume, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 1))->bus_type, 7);
+    ActUnplug();
+    CHECK(Play(Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume8", NULL)));
+    Sick(1); /* and now the driver leaves */
+    ReaderEnd(&r);
+}
+
+/* A disk that keeps the question for good keeps its memory and nothing else; the stop ends. */
+void DeafDisk(void) {
+    struct setting setting = {0};
+    struct left left;
+
+    if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Settled()))
+        return;
+    ServiceHolder();
+    Sick(2);
+    EQUAL(Request(ASSAY_IOCTL_UNLOAD), 0);
+    AssayClose();
+    DoubleClose();
+    EQUAL(ServiceStop(), 0);
+    if (!CHECK(Left(&left)))
+        return;
+    EQUAL(left.pool, 1);
+    EQUAL(left.contexts, 1); /* the disk's device */
+    EQUAL(left.registered, 0);
+    EQUAL(left.violations, 0);
+}
+
 static struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
     static const uint8_t addresses[32] = {10, 0, 0, 1, [16] = 93, 184, 216, 34};
     struct double_command *c = Command(op, NULL, NULL);

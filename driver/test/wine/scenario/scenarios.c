@@ -13,6 +13,8 @@ void Tampering(void);
 void Unloading(void);
 void Files(void);
 void Volumes(void);
+void SickDisk(void);
+void DeafDisk(void);
 void Flows(void);
 void FlowsLeaving(void);
 void Names(void);
@@ -44,6 +46,8 @@ const struct scenario scenarios[] = {
     {"unloading", Unloading, {0}, false},
     {"files", Files, {0}, false},
     {"volumes", Volumes, {0}, false},
+    {"sick-disk", SickDisk, {0}, false},
+    {"deaf-disk", DeafDisk, {0}, true},
     {"flows", Flows, {0}, false},
     {"flows-leaving", FlowsLeaving, {0}, false},
     {"names", Names, {0}, false},

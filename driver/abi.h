@@ -163,7 +163,7 @@ enum assay_tampering {
     ASSAY_TAMPER_KEY = 3,
     ASSAY_TAMPER_UNLOAD_REFUSED = 4,
     ASSAY_TAMPER_CONFIGURATION_REFUSED = 5,
-    ASSAY_TAMPER_DEVICE = 6,
+    ASSAY_TAMPER_DEVICE = 6, /* another than the agent read while that has the device open, and was refused */
     ASSAY_TAMPER_UNLOADED = 7 /* the file filter alone was taken away, and could not refuse */
 };
 

@@ -45,6 +45,9 @@ fault 'disk-for-ever', 'sick-disk', qr/ReaderRead\(&r, 4\) is/, 'worker.c', sub 
 fault 'disk-not-cancelled', 'sick-disk', qr/left\.pool is/, 'disk.c', sub { s/        IoCancelIrp\(irp\);/        (void)irp;/ };
 fault 'cancelled-unguarded', 'sick-disk', qr/cancelled that may be freed/, 'disk.c', sub { s/    KeEnterGuardedRegion\(\);\n//; s/    KeLeaveGuardedRegion\(\);\n// };
 fault 'deaf-disk-freed', 'deaf-disk', qr/left\.pool is 0/, 'disk.c', sub { s/(            deaf\+\+;\n)/$1            MemoryFree(question);\n/ };
+fault 'any-reader', 'readers', qr/AnotherReads\(\) is 0/, 'device.c', sub { s/reader\.file == NULL \|\| AgentPid\(\) == pid/TRUE/ };
+fault 'reader-untold', 'readers', qr/ReaderRead\(&r, 4\) is 3/, 'device.c', sub { s/    if \(claim == CLAIM_TAKEN_UNTOLD\)\n.*\n// };
+fault 'reader-for-ever', 'readers', qr/AnotherReads\(\) is 32/, 'device.c', sub { s/        reader\.file = NULL;\n/        ;\n/; s/        AgentSet\(0\);\n// };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

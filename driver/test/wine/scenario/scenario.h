@@ -99,7 +99,8 @@ void ActUnplug(void);
 void ActFlows(void);
 void ActNames(void);
 void ActEach(void);
-int Serve(void); /* serve.c */
+int Serve(void);    /* serve.c */
+int ReadOnce(void); /* process.c */
 
 /* The scenarios. */
 struct scenario {

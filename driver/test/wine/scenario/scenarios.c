@@ -6,6 +6,7 @@ void Exits(void);
 void Storm(void);
 void Overflow(void);
 void Restart(void);
+void Readers(void);
 void Objects(void);
 void Keys(void);
 void Filters(void);
@@ -39,6 +40,7 @@ const struct scenario scenarios[] = {
     {"storm", Storm, {0}, false},
     {"overflow", Overflow, {0}, false},
     {"restart", Restart, {0}, false},
+    {"readers", Readers, {0}, false},
     {"objects", Objects, {0}, false},
     {"keys", Keys, {0}, false},
     {"filters", Filters, {0}, false},

@@ -83,13 +83,19 @@ static VOID Ask(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMAT
         out->id[0] = (ULONG64)internal.IndexNumber.QuadPart;
 }
 
-/* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
+/*
+ * A handle that can change, delete or rename gets a context; the others cost nothing from
+ * here on. Without it nothing is known of what comes through the handle: that is counted.
+ */
 static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ULONG ways) {
     USHORT bytes = name->name.Length < ASSAY_MOST_PATH ? name->name.Length : ASSAY_MOST_PATH;
     HANDLE_CONTEXT *handle;
+    NTSTATUS status;
 
-    if (!NT_SUCCESS(FltAllocateContext(FileFilter(), FLT_STREAMHANDLE_CONTEXT, sizeof *handle + bytes, NonPagedPoolNx, (PVOID *)&handle)))
+    if (!NT_SUCCESS(FltAllocateContext(FileFilter(), FLT_STREAMHANDLE_CONTEXT, sizeof *handle + bytes, NonPagedPoolNx, (PVOID *)&handle))) {
+        RecordBlind(ASSAY_FILE_WRITTEN);
         return;
+    }
     RtlZeroMemory(handle, sizeof *handle);
     handle->ways = (LONG)ways;
     handle->holes = facts->holes;
@@ -98,7 +104,9 @@ static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INF
     handle->path_bytes = bytes;
     handle->path_whole = name->name.Length;
     RtlCopyMemory(handle->path, name->name.Buffer, bytes);
-    FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
+    status = FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
+    if (!NT_SUCCESS(status) && status != FLT_STATUS_ALREADY_DEFINED)
+        RecordBlind(ASSAY_FILE_WRITTEN);
     FltReleaseContext(handle);
 }
 

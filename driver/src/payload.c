@@ -121,8 +121,10 @@ VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor) {
         return;
     }
     if (!NT_SUCCESS(FwpsFlowAssociateContext0(actor->flow, flow->v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
-                                              StreamCallout(flow->v6), context)))
+                                              StreamCallout(flow->v6), context))) {
         PayloadGone(0, 0, context);
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
+    }
 }
 
 VOID NTAPI PayloadGone(UINT16 layer, UINT32 callout, UINT64 flow_context) {
@@ -269,7 +271,8 @@ static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET
         slot->actor = FlowActor(metadata);
         slot->is.inbound = (UCHAR)inbound;
         Tell(slot, inbound, 0, buffer->data_bytes - skip, at + skip, bytes - skip);
-    }
+    } else
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
     BufferGive(which);
 }
 

@@ -39,6 +39,15 @@ static VOID Let(const NOTE *note) {
     FltObjectDereference(note->volume);
 }
 
+static BOOLEAN Hold(const NOTE *note) {
+    if (!NT_SUCCESS(FltObjectReference(note->volume)))
+        return FALSE;
+    if (NT_SUCCESS(FltObjectReference(note->instance)))
+        return TRUE;
+    FltObjectDereference(note->volume);
+    return FALSE;
+}
+
 NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULONG device_type, ULONG file_system) {
     NOTE note = {objects->volume, objects->instance, file_system};
     BOOLEAN kept = FALSE;
@@ -46,10 +55,8 @@ NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULON
 
     UNREFERENCED_PARAMETER(flags);
     UNREFERENCED_PARAMETER(device_type);
-    if (!NT_SUCCESS(FltObjectReference(note.volume)))
-        return STATUS_SUCCESS;
-    if (!NT_SUCCESS(FltObjectReference(note.instance))) {
-        FltObjectDereference(note.volume);
+    if (!Hold(&note)) {
+        RecordBlind(ASSAY_VOLUME_ARRIVED);
         return STATUS_SUCCESS;
     }
     KeAcquireSpinLock(&volumes.lock, &irql);

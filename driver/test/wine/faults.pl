@@ -48,6 +48,11 @@ fault 'deaf-disk-freed', 'deaf-disk', qr/left\.pool is 0/, 'disk.c', sub { s/(  
 fault 'any-reader', 'readers', qr/AnotherReads\(\) is 0/, 'device.c', sub { s/reader\.file == NULL \|\| AgentPid\(\) == pid/TRUE/ };
 fault 'reader-untold', 'readers', qr/ReaderRead\(&r, 4\) is 3/, 'device.c', sub { s/    if \(claim == CLAIM_TAKEN_UNTOLD\)\n.*\n// };
 fault 'reader-for-ever', 'readers', qr/AnotherReads\(\) is 32/, 'device.c', sub { s/        reader\.file = NULL;\n/        ;\n/; s/        AgentSet\(0\);\n// };
+fault 'handle-forgotten', 'blind', qr/ASSAY_FILE\]\.lost is/, 'file.c', sub { s/ \{\n        RecordBlind\(ASSAY_FILE_WRITTEN\);\n        return;\n    \}/\n        return;/ };
+fault 'context-unset', 'blind', qr/ASSAY_FILE\]\.lost is/, 'file.c', sub { s/(FLT_STATUS_ALREADY_DEFINED\)\n)        RecordBlind\(ASSAY_FILE_WRITTEN\);/$1        ;/ };
+fault 'volume-forgotten', 'blind', qr/ASSAY_CONTROL\]\.lost is/, 'volume.c', sub { s/(if \(!Hold\(&note\)\) \{\n)        RecordBlind\(ASSAY_VOLUME_ARRIVED\);\n/$1/ };
+fault 'flow-forgotten', 'blind', qr/ASSAY_PAYLOAD\]\.lost is/, 'payload.c', sub { s/(PayloadGone\(0, 0, context\);\n)        RecordBlind\(ASSAY_PAYLOAD_COPIED\);\n/$1/ };
+fault 'datagram-forgotten', 'blind', qr/ASSAY_PAYLOAD\]\.lost is/, 'payload.c', sub { s/(\} else\n)        RecordBlind\(ASSAY_PAYLOAD_COPIED\);/$1        ;/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

@@ -108,13 +108,16 @@ EXPORT NTSTATUS NTAPI FltSetStreamHandleContext(FLT_INSTANCE *instance, PFILE_OB
                                                 PVOID *old) {
     struct file *file = FileOf(object);
     struct context *c = (struct context *)context - 1;
+    NTSTATUS status;
 
     UNREFERENCED_PARAMETER(instance);
     RequireIrql(APC_LEVEL, "FltSetStreamHandleContext");
+    if (Fail("FltSetStreamHandleContext", &status))
+        return status;
     if (operation != FLT_SET_CONTEXT_KEEP_IF_EXISTS || old != NULL)
         return STATUS_INVALID_PARAMETER;
     if (file->context != NULL)
-        return (NTSTATUS)0xC01C0002; /* STATUS_FLT_CONTEXT_ALREADY_DEFINED */
+        return FLT_STATUS_ALREADY_DEFINED;
     InterlockedIncrement(&c->references);
     file->context = c;
     return STATUS_SUCCESS;

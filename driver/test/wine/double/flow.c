@@ -100,8 +100,12 @@ EXPORT VOID NTAPI FwpsCopyStreamDataToBuffer0(const WFP_STREAM_DATA *data, PVOID
 }
 
 EXPORT PVOID NTAPI NdisGetDataBuffer(NET_BUFFER *buffer, ULONG bytes, PVOID storage, ULONG align, ULONG offset) {
+    NTSTATUS status;
+
     RequireIrql(DISPATCH_LEVEL, "NdisGetDataBuffer");
     (void)align, (void)offset;
+    if (Fail("NdisGetDataBuffer", &status))
+        return NULL;
     if (bytes > buffer->data_bytes)
         return NULL;
     if ((buffer->data_offset & 1) == 0) /* contiguous: no copy is made */

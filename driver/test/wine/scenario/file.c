@@ -247,7 +247,7 @@ void DeafDisk(void) {
     EQUAL(left.violations, 0);
 }
 
-static struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
+struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
     static const uint8_t addresses[32] = {10, 0, 0, 1, [16] = 93, 184, 216, 34};
     struct double_command *c = Command(op, NULL, NULL);
 

@@ -16,6 +16,7 @@ void Files(void);
 void Volumes(void);
 void SickDisk(void);
 void DeafDisk(void);
+void Blind(void);
 void Flows(void);
 void FlowsLeaving(void);
 void Names(void);
@@ -50,6 +51,7 @@ const struct scenario scenarios[] = {
     {"volumes", Volumes, {0}, false},
     {"sick-disk", SickDisk, {0}, false},
     {"deaf-disk", DeafDisk, {0}, true},
+    {"blind", Blind, {0}, false},
     {"flows", Flows, {0}, false},
     {"flows-leaving", FlowsLeaving, {0}, false},
     {"names", Names, {0}, false},

@@ -211,9 +211,12 @@ static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG kind, UL
     Tamper(data, kind, event.path);
 }
 
-/* The first change of its way through a handle is told; the others only cost this. */
+/*
+ * The first change of its way through a handle is told; the others only cost this. The
+ * agent is asked for here as well: what it opened before its first read has a context.
+ */
 static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, ULONG kind, ULONG holes) {
-    HANDLE_CONTEXT *handle = HandleOf(objects);
+    HANDLE_CONTEXT *handle = ByAgent(data) ? NULL : HandleOf(objects);
 
     if (handle == NULL)
         return;

@@ -143,6 +143,21 @@ void Filters(void) {
     ReaderEnd(&r);
 }
 
+/* The agent's spool, which it opened before it read: 1 to open it, 0 to change it in each way. */
+static void Spool(bool open) {
+    struct double_command *c;
+
+    for (unsigned op = open ? OP_FILE_OPEN : OP_FILE_WRITE; op <= (open ? OP_FILE_OPEN : OP_FILE_SECTION); op++) {
+        c = Command(op, open ? L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\spool\\0" : NULL, NULL);
+        c->pid = GetCurrentProcessId();
+        c->a[0] = 77;
+        c->a[1] = op == OP_FILE_SET ? 20 : op == OP_FILE_CONTROL ? 0x980C8 : op == OP_FILE_SECTION ? 4 : op == OP_FILE_OPEN ? 1u << 24 : 10;
+        c->a[2] = op == OP_FILE_OPEN ? 2 : 0;
+        c->a[3] = op == OP_FILE_OPEN ? 1 : 0;
+        CHECK(Play(c));
+    }
+}
+
 /* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
 void Tampering(void) {
     struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, KEYS, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
@@ -152,7 +167,9 @@ void Tampering(void) {
 
     ReaderStart(&r, true, false);
     EQUAL(FiltersPut(1, ~0ull, 1, 2, own), 0);
+    Spool(true);
     ReaderRead(&r, 1); /* from here on this process is the agent */
+    Spool(false);
     Key(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay", L"Start", 4, 0);
     c = Command(OP_OPEN_PROCESS, NULL, NULL);
     c->a[0] = GetCurrentProcessId();
@@ -177,7 +194,7 @@ void Tampering(void) {
     c = Command(OP_SHUTDOWN, NULL, NULL);
     CHECK(!Play(c)); /* refused */
     EQUAL((uint32_t)c->status, 0xC01C0010);
-    ReaderRead(&r, 7);
+    EQUAL(ReaderRead(&r, 7), 7);
     EQUAL(ReaderCount(&r, ASSAY_TAMPER), 4);
     EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_KEY);

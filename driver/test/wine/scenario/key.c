@@ -158,7 +158,7 @@ static void Spool(bool open) {
     }
 }
 
-/* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
+/* Others at the agent's files, key and process are tamper records; of the agent itself nothing is recorded but what it loads. */
 void Tampering(void) {
     struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, KEYS, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
                          {ASSAY_FILE, ASSAY_MATCH_OWN, FILES, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
@@ -194,7 +194,12 @@ void Tampering(void) {
     c = Command(OP_SHUTDOWN, NULL, NULL);
     CHECK(!Play(c)); /* refused */
     EQUAL((uint32_t)c->status, 0xC01C0010);
-    EQUAL(ReaderRead(&r, 7), 7);
+    c = Command(OP_IMAGE, L"\\Device\\HarddiskVolume1\\Users\\a\\evil.dll", NULL); /* a library in the agent itself is told */
+    c->pid = GetCurrentProcessId();
+    c->a[0] = GetCurrentProcessId();
+    CHECK(Play(c));
+    EQUAL(ReaderRead(&r, 8), 8);
+    EQUAL(BODY(assay_image, ReaderFind(&r, ASSAY_IMAGE_LOADED, 0))->process, GetCurrentProcessId());
     EQUAL(ReaderCount(&r, ASSAY_TAMPER), 4);
     EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_KEY);

@@ -1,9 +1,9 @@
 /*
- * The control device. Its security lets in LocalSystem and the agent's service;
- * what they send is checked by the core all the same. READ waits until there is something; its
- * acknowledgements alone free space. The process that reads is the agent, for as long
- * as it has the device open: its own activity is not recorded, and harm to it is.
- * Another that reads meanwhile is refused and told.
+ * The control device. Its security lets in LocalSystem and the agent's service; what
+ * they send is checked by the core all the same. READ waits until there is something;
+ * its acknowledgements alone free space. The process that reads is the agent, for as
+ * long as it has the device open: of what it does, only the images that it loads are
+ * recorded, and harm to it is. Another that reads meanwhile is refused and told.
  */
 #include "driver.h"
 

@@ -76,5 +76,9 @@ const struct scenario scenarios[] = {
     {"verify-volumes", Volumes, {.verify = 1}, false},
     {"verify-flows", Flows, {.verify = 1}, false},
     {"verify-names", Names, {.verify = 1}, false},
+    {"verify-readers", Readers, {.verify = 1}, false},
+    {"verify-unloading", Unloading, {.verify = 1}, false},
+    {"verify-sick-disk", SickDisk, {.verify = 1}, false},
+    {"verify-blind", Blind, {.verify = 1}, false},
     {NULL, NULL, {0}, false},
 };

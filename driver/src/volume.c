@@ -32,6 +32,7 @@ static struct {
     KNOWN *known[NOTED];
     FLT_VOLUME *describing; /* by the thread, at this moment */
     BOOLEAN left;           /* and it left meanwhile */
+    BOOLEAN closing;        /* the filter goes, and waits for all that is held */
 } volumes;
 
 static VOID Let(const NOTE *note) {
@@ -60,7 +61,7 @@ NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULON
         return STATUS_SUCCESS;
     }
     KeAcquireSpinLock(&volumes.lock, &irql);
-    if (volumes.count < NOTED) {
+    if (volumes.count < NOTED && !volumes.closing) {
         volumes.note[volumes.count++] = note;
         kept = TRUE;
     }
@@ -276,11 +277,13 @@ VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
     MemoryFree(known);
 }
 
+/* From now on nothing is noted. */
 static BOOLEAN RESIDENT Noted(NOTE *note) {
     BOOLEAN found = FALSE;
     KIRQL irql;
 
     KeAcquireSpinLock(&volumes.lock, &irql);
+    volumes.closing = TRUE;
     if (volumes.count != 0) {
         *note = volumes.note[--volumes.count];
         found = TRUE;

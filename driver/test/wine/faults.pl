@@ -55,6 +55,7 @@ fault 'flow-forgotten', 'blind', qr/ASSAY_PAYLOAD\]\.lost is/, 'payload.c', sub 
 fault 'datagram-forgotten', 'blind', qr/ASSAY_PAYLOAD\]\.lost is/, 'payload.c', sub { s/(\} else\n)        RecordBlind\(ASSAY_PAYLOAD_COPIED\);/$1        ;/ };
 fault 'agent-told', 'tampering', qr/ASSAY_TAMPER\) is/, 'file.c', sub { s/ByAgent\(data\) \? NULL : HandleOf\(objects\)/HandleOf(objects)/ };
 fault 'agent-image-left-out', 'tampering', qr/ASSAY_IMAGE_LOADED, 0\)\)->process is/, 'image.c', sub { s/(\(info->Properties\) \|\| )(!Interesting)/$1ActorIsAgent() || $2/ };
+fault 'volume-comes-late', 'volumes', qr/volume still referenced/, 'volume.c', sub { s/ && !volumes\.closing//; };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };
 fault 'callback-stays', 'exits', qr/left\.registered is/, 'image.c', sub { s/\{ PsRemoveLoadImageNotifyRoutine\(OnImage\); \}/{ }/ };

@@ -37,7 +37,7 @@ enum double_op {
     OP_FILE_SECTION,  /* a[1] page protection */
     OP_FILE_CLEANUP,  /* a[1] 1: the file was deleted */
     OP_VOLUME,        /* a[0] bus type, a[1] characteristics, a[2] device type, a[3] file system; text[0] device, text[1] GUID name;
-                         a[4] its disk 0: answers, 1: only gives back what is cancelled, 2: not even that;
+                         a[4] its disk 0: answers, 1: only gives back what is cancelled, 2: not even that; a[5] 1: it comes while the filter goes;
                          data: vendor, product, serial, label, each with its 0 */
     OP_VOLUME_GONE,   /* text[0] device */
     /* Flows. a[0] flow, a[1] endpoint, a[2] protocol, a[3] local port, a[4] remote port, a[5] condition flags; data: local and

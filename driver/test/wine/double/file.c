@@ -206,6 +206,7 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
         Violation("filter undone twice", "FltUnregisterFilter");
         return;
     }
+    VolumesLate();
     filter->started = FALSE;
     while (firing != 0)
         Sleep(0);
@@ -214,12 +215,11 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
             FltReleaseContext(files[i]->context + 1);
             files[i]->context = NULL;
         }
+    if (!VolumesFree())
+        Violation("volume still referenced", "FltUnregisterFilter");
     VolumesDetach();
     if (names != 0)
         Violation("file names never released", "FltUnregisterFilter");
-    for (i = 0; i < MAX_VOLUMES; i++)
-        if (volumes[i].references != 0)
-            Violation("volume still referenced", "FltUnregisterFilter");
     filter->registration = NULL;
     InterlockedDecrement(&registered);
 }

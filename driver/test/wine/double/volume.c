@@ -134,6 +134,32 @@ static NTSTATUS Attach(FLT_VOLUME *volume) {
     return the_filter.registration->instance_setup(&objects, 4, volume->type, 2);
 }
 
+/* Mounts that come while a filter goes. */
+void VolumesLate(void) {
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (volumes[i].used && volumes[i].late)
+            Attach(&volumes[i]);
+}
+
+#define WAITS_MOST 2000u
+
+/* A filter that goes waits, before it tells of any volume, until none is referenced; FALSE: for ever. */
+BOOLEAN VolumesFree(void) {
+    ULONG i, waits = 0;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        while (volumes[i].references != 0) {
+            if (waits++ == WAITS_MOST)
+                return FALSE;
+            GateLeave();
+            Sleep(1);
+            GateEnter();
+        }
+    return TRUE;
+}
+
 /* As the filter manager does when a filter goes. */
 void VolumesDetach(void) {
     FLT_RELATED_OBJECTS objects;
@@ -190,5 +216,6 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
             if (k < sizeof volume->text[i] - 1)
                 volume->text[i][k++] = (char)c->data[at];
     volume->used = TRUE;
-    return Attach(volume);
+    volume->late = c->a[5] != 0;
+    return volume->late ? STATUS_SUCCESS : Attach(volume);
 }

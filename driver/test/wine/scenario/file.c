@@ -158,6 +158,7 @@ void ActUnplug(void) { CHECK(Play(Command(OP_VOLUME_GONE, STICK, NULL))); }
 #define HURRIED 10u
 void Volumes(void) {
     const struct assay_header *h;
+    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
@@ -186,6 +187,9 @@ void Volumes(void) {
     EQUAL(ReaderRead(&r, 3 + 2 * HURRIED), 3 + 2 * HURRIED);
     for (unsigned i = 1; i <= HURRIED; i++)
         EQUAL(ReaderFind(&r, ASSAY_VOLUME_LEFT, i)->n, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, i)->n + 1);
+    c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume9", NULL); /* the stop waits for none that comes meanwhile */
+    c->a[5] = 1;
+    CHECK(Play(c));
     ReaderEnd(&r);
 }
 

@@ -119,6 +119,7 @@ struct assay_ref {
 /* flags of a record */
 #define ASSAY_RECORD_TRUNCATED 1u /* some reference is */
 #define ASSAY_RECORD_HOLES 2u     /* the body's holes are not 0 */
+#define ASSAY_RECORD_UNSURE 4u    /* of a created key: it may have been there; the caller's memory, which was to say so, could not be read */
 
 struct assay_header {
     uint32_t size; /* of the whole record, a multiple of 8 */
@@ -162,7 +163,8 @@ enum assay_tampering {
     ASSAY_TAMPER_KEY = 3,
     ASSAY_TAMPER_UNLOAD_REFUSED = 4,
     ASSAY_TAMPER_CONFIGURATION_REFUSED = 5,
-    ASSAY_TAMPER_DEVICE = 6
+    ASSAY_TAMPER_DEVICE = 6, /* another than the agent read while that has the device open, and was refused */
+    ASSAY_TAMPER_UNLOADED = 7 /* the file filter alone was taken away, and could not refuse */
 };
 
 struct assay_gap { /* header.n is the last lost */

@@ -43,6 +43,7 @@ struct core_event { /* what happened; texts and body stay the caller's */
     uint32_t kind;
     uint32_t pid;
     uint32_t tid;
+    uint32_t flags; /* of the record, that its texts and body do not tell: ASSAY_RECORD_UNSURE */
     uint64_t pid_created;
     uint64_t system_time;
     uint64_t interrupt_time;

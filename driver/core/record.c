@@ -134,6 +134,7 @@ uint32_t core_record_encode(const struct core_event *event, void *out, uint32_t 
     header->kind = (uint16_t)event->kind;
     header->version = ASSAY_ABI_VERSION;
     header->class = (uint8_t)shape->class;
+    header->flags = event->flags & ASSAY_RECORD_UNSURE;
     header->body_size = shape->body_size;
     header->system_time = event->system_time;
     header->interrupt_time = event->interrupt_time;

@@ -1,13 +1,18 @@
 /*
- * The control device. Its security lets in LocalSystem and the agent's service;
- * what they send is checked by the core all the same. READ waits until there is something; its
- * acknowledgements alone free space. The process that reads is the agent: its own
- * activity is not recorded, and harm to it is.
+ * The control device. Its security lets in LocalSystem and the agent's service; what
+ * they send is checked by the core all the same. READ waits until there is something;
+ * its acknowledgements alone free space. The process that reads is the agent, for as
+ * long as it has the device open: of what it does, only the images that it loads are
+ * recorded, and harm to it is. Another that reads meanwhile is refused and told.
  */
 #include "driver.h"
 
 static PDEVICE_OBJECT device;
-static PFILE_OBJECT volatile reader; /* the file that the agent reads from */
+static struct {
+    KSPIN_LOCK lock;
+    PFILE_OBJECT file; /* that the agent reads from; NULL: nobody does */
+    PFILE_OBJECT told; /* the last that was refused: each is told once */
+} reader;
 
 PDEVICE_OBJECT DeviceObject(VOID) { return device; }
 
@@ -18,8 +23,44 @@ static NTSTATUS Done(PIRP irp, NTSTATUS status, ULONG_PTR information) {
     return status;
 }
 
+static VOID Release(PFILE_OBJECT file) {
+    KIRQL irql;
+
+    KeAcquireSpinLock(&reader.lock, &irql);
+    if (reader.told == file)
+        reader.told = NULL;
+    if (reader.file == file) {
+        reader.file = NULL;
+        AgentSet(0);
+    }
+    KeReleaseSpinLock(&reader.lock, irql);
+}
+
+enum claim { CLAIM_MINE, CLAIM_TAKEN, CLAIM_TAKEN_UNTOLD };
+
+/* The agent may read from another file that it opened; nobody else may while it has one. */
+static enum claim Claim(PFILE_OBJECT file, ULONG pid) {
+    enum claim claim = CLAIM_MINE;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&reader.lock, &irql);
+    if (reader.file == NULL || AgentPid() == pid) {
+        reader.file = file;
+        AgentSet(pid);
+    } else {
+        claim = reader.told == file ? CLAIM_TAKEN : CLAIM_TAKEN_UNTOLD;
+        reader.told = file;
+    }
+    KeReleaseSpinLock(&reader.lock, irql);
+    return claim;
+}
+
 static NTSTATUS NTAPI OnOpenOrClose(PDEVICE_OBJECT object, PIRP irp) {
+    PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
+
     UNREFERENCED_PARAMETER(object);
+    if (at->MajorFunction == IRP_MJ_CLOSE)
+        Release(at->FileObject);
     return Done(irp, STATUS_SUCCESS, 0);
 }
 
@@ -27,8 +68,7 @@ static NTSTATUS NTAPI OnCleanup(PDEVICE_OBJECT object, PIRP irp) {
     PFILE_OBJECT file = IoGetCurrentIrpStackLocation(irp)->FileObject;
 
     UNREFERENCED_PARAMETER(object);
-    if (InterlockedCompareExchangePointer((PVOID volatile *)&reader, NULL, file) == file)
-        AgentSet(0);
+    Release(file);
     QueueCancel(file);
     return Done(irp, STATUS_SUCCESS, 0);
 }
@@ -50,11 +90,11 @@ static NTSTATUS StatusOf(enum core_result result) {
     }
 }
 
-static VOID PAGED Refused(NTSTATUS status) {
+static VOID PAGED Refused(ULONG what, NTSTATUS status) {
     EVENT event;
 
     EventActor(&event, ASSAY_TAMPER);
-    event.body.tamper.what = ASSAY_TAMPER_CONFIGURATION_REFUSED;
+    event.body.tamper.what = what;
     event.body.tamper.status = status;
     event.told.text[0] = NoText();
     Record(&event);
@@ -83,17 +123,21 @@ static NTSTATUS PAGED Filter(PIRP irp, ULONG bytes) {
     NTSTATUS status = StatusOf(RecordFilter(irp->AssociatedIrp.SystemBuffer, bytes));
 
     if (!NT_SUCCESS(status) && status != STATUS_DEVICE_BUSY)
-        Refused(status);
+        Refused(ASSAY_TAMPER_CONFIGURATION_REFUSED, status);
     return Done(irp, status, 0);
 }
 
 static NTSTATUS Read(PIRP irp, PFILE_OBJECT file) {
+    enum claim claim;
     NTSTATUS status;
 
     if (irp->MdlAddress == NULL)
         return Done(irp, STATUS_INVALID_PARAMETER, 0);
-    InterlockedExchangePointer((PVOID volatile *)&reader, file);
-    AgentSet((ULONG)(ULONG_PTR)PsGetCurrentProcessId());
+    claim = Claim(file, (ULONG)(ULONG_PTR)PsGetCurrentProcessId());
+    if (claim == CLAIM_TAKEN_UNTOLD)
+        Refused(ASSAY_TAMPER_DEVICE, STATUS_SHARING_VIOLATION);
+    if (claim != CLAIM_MINE)
+        return Done(irp, STATUS_SHARING_VIOLATION, 0);
     status = StatusOf(RecordAck(irp->AssociatedIrp.SystemBuffer));
     if (NT_SUCCESS(status))
         status = QueueInsert(irp);
@@ -141,6 +185,7 @@ NTSTATUS INITIAL DeviceStart(PDRIVER_OBJECT driver) {
     UNICODE_STRING name = RTL_CONSTANT_STRING(DEVICE_NAME), link = RTL_CONSTANT_STRING(DEVICE_LINK);
     NTSTATUS status;
 
+    KeInitializeSpinLock(&reader.lock);
     QueueStart();
     status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE, &device);
     if (!NT_SUCCESS(status))

@@ -21,6 +21,8 @@ const SOURCE *const sources[SOURCE_COUNT] = {&process_source, &image_source, &th
 NTSTATUS SourceStatus(ULONG source) {
     static const UCHAR at[ASSAY_SOURCES] = {0, 1, 2, 3, 4, 5, 5, 6, 6};
 
+    if ((source == ASSAY_SOURCE_FILE || source == ASSAY_SOURCE_VOLUME) && FileFilterGone() && NT_SUCCESS(driver.status[at[source]]))
+        return FLT_STATUS_DELETING;
     return driver.status[at[source]];
 }
 BOOLEAN UnloadAllowed(VOID) { return driver.unload_allowed != 0; }
@@ -37,7 +39,7 @@ static VOID PAGED StopSources(VOID) {
 
 /*
  * Only after ALLOW_UNLOAD, and only when no handle is open: the I/O manager sees to
- * that. The worker goes before the filter, which it asks about volumes; the
+ * that. The threads go before the filter, which one asks about volumes; the
  * callbacks go before the rings they write to.
  */
 static VOID NTAPI PAGED Unload(PDRIVER_OBJECT object) {

@@ -125,11 +125,21 @@ NTSTATUS ProcessSnapshot(PVOID room, ULONG bytes); /* process.c; by the worker *
 BOOLEAN PathEndsWith(PCUNICODE_STRING path, PCWSTR tail, ULONG tail_chars);
 BOOLEAN PathStartsWith(PCUNICODE_STRING path, PCWSTR head, ULONG head_chars);
 
+/* filter.c; file.c has its operations */
+extern const FLT_OPERATION_REGISTRATION file_operations[];
+FLT_FILTER *FileFilter(VOID);
+BOOLEAN FileFilterGone(VOID); /* taken away while the driver runs */
+
 /* volume.c */
 NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULONG device_type, ULONG file_system);
 VOID NTAPI VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason);
-VOID VolumesDescribe(VOID); /* by the worker */
-VOID VolumesForget(VOID);
+VOID VolumesDescribe(VOID); /* by the thread that may wait for disks */
+VOID VolumesLet(VOID);    /* of what is noted, or the filter could not be unregistered */
+VOID VolumesForget(VOID); /* once the threads are gone and the filter, too */
+
+/* disk.c */
+#define DISK_ANSWER_BYTES 1024u /* of what a disk says of itself */
+BOOLEAN DiskAsk(FLT_VOLUME *volume, PVOID answer);
 
 /* flow.c and payload.c */
 typedef struct {
@@ -154,6 +164,7 @@ UINT32 StreamCallout(BOOLEAN v6);
 NTSTATUS PayloadStart(VOID);
 VOID PayloadStop(VOID);
 VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor);
+VOID PayloadClose(VOID);
 VOID PayloadDrain(VOID);
 VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata, PVOID layer_data, const VOID *context,
                          const VOID *filter, UINT64 flow_context, WFP_CLASSIFY_OUT *out);
@@ -187,6 +198,8 @@ NTSTATUS WorkerStart(VOID);
 VOID WorkerStop(VOID);
 VOID WorkerWake(VOID);
 VOID WorkerVolumes(VOID);
+BOOLEAN WorkerStopping(VOID);
+BOOLEAN WorkerWait(PKEVENT event, ULONG ms); /* FALSE: not within that time, or the driver stops */
 NTSTATUS SnapshotStatus(VOID);
 
 /* driver.c */

@@ -1,5 +1,5 @@
 /*
- * Files, as a minifilter. A name is asked for only after a create, when the file
+ * Files, as a minifilter: its operations (filter.c registers them). A name is asked for only after a create, when the file
  * system can give it without a lock of ours in the way, and is kept with the open
  * handle; everything later speaks of that name. A change is told at the first write
  * through a handle, a delete once the file system says that it is one. docs/driver.md holds the table of operations and
@@ -24,8 +24,6 @@ typedef struct {
     USHORT path_whole; /* what is longer than a record takes is cut here, and says so */
     WCHAR path[];
 } HANDLE_CONTEXT;
-
-static FLT_FILTER *filter;
 
 /* Whose request this is: the requestor, which for a write by the system is not the running process. */
 static ULONG Requestor(FLT_CALLBACK_DATA *data) {
@@ -85,13 +83,19 @@ static VOID Ask(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMAT
         out->id[0] = (ULONG64)internal.IndexNumber.QuadPart;
 }
 
-/* A handle that can change, delete or rename gets a context; the others cost nothing from here on. */
+/*
+ * A handle that can change, delete or rename gets a context; the others cost nothing from
+ * here on. Without it nothing is known of what comes through the handle: that is counted.
+ */
 static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INFORMATION *name, const FACTS *facts, ULONG ways) {
     USHORT bytes = name->name.Length < ASSAY_MOST_PATH ? name->name.Length : ASSAY_MOST_PATH;
     HANDLE_CONTEXT *handle;
+    NTSTATUS status;
 
-    if (!NT_SUCCESS(FltAllocateContext(filter, FLT_STREAMHANDLE_CONTEXT, sizeof *handle + bytes, NonPagedPoolNx, (PVOID *)&handle)))
+    if (!NT_SUCCESS(FltAllocateContext(FileFilter(), FLT_STREAMHANDLE_CONTEXT, sizeof *handle + bytes, NonPagedPoolNx, (PVOID *)&handle))) {
+        RecordBlind(ASSAY_FILE_WRITTEN);
         return;
+    }
     RtlZeroMemory(handle, sizeof *handle);
     handle->ways = (LONG)ways;
     handle->holes = facts->holes;
@@ -100,7 +104,9 @@ static VOID Remember(const FLT_RELATED_OBJECTS *objects, const FLT_FILE_NAME_INF
     handle->path_bytes = bytes;
     handle->path_whole = name->name.Length;
     RtlCopyMemory(handle->path, name->name.Buffer, bytes);
-    FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
+    status = FltSetStreamHandleContext(objects->instance, objects->file, FLT_SET_CONTEXT_KEEP_IF_EXISTS, handle, NULL);
+    if (!NT_SUCCESS(status) && status != FLT_STATUS_ALREADY_DEFINED)
+        RecordBlind(ASSAY_FILE_WRITTEN);
     FltReleaseContext(handle);
 }
 
@@ -205,9 +211,12 @@ static VOID Told(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG kind, UL
     Tamper(data, kind, event.path);
 }
 
-/* The first change of its way through a handle is told; the others only cost this. */
+/*
+ * The first change of its way through a handle is told; the others only cost this. The
+ * agent is asked for here as well: what it opened before its first read has a context.
+ */
 static VOID Mark(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, ULONG way, ULONG kind, ULONG holes) {
-    HANDLE_CONTEXT *handle = HandleOf(objects);
+    HANDLE_CONTEXT *handle = ByAgent(data) ? NULL : HandleOf(objects);
 
     if (handle == NULL)
         return;
@@ -369,31 +378,7 @@ static FLT_POSTOP NTAPI PostCleanup(FLT_CALLBACK_DATA *data, const FLT_RELATED_O
     return FLT_POSTOP_FINISHED;
 }
 
-/* An administrator's fltmc unload is refused and recorded, unless the agent has allowed it. */
-static NTSTATUS NTAPI PAGED Unload(ULONG flags) {
-    EVENT event;
-
-    if (UnloadAllowed())
-        return STATUS_SUCCESS;
-    EventActor(&event, ASSAY_TAMPER);
-    event.body.tamper.what = ASSAY_TAMPER_UNLOAD_REFUSED;
-    event.body.tamper.access = flags;
-    event.told.text[0] = NoText();
-    Record(&event);
-    return FLT_STATUS_DO_NOT_DETACH;
-}
-
-static NTSTATUS NTAPI PAGED RefuseDetach(const FLT_RELATED_OBJECTS *objects, ULONG flags) {
-    UNREFERENCED_PARAMETER(objects);
-    return Unload(flags);
-}
-
-static const FLT_CONTEXT_REGISTRATION context_kinds[] = {
-    {FLT_STREAMHANDLE_CONTEXT, 0, NULL, FLT_VARIABLE_SIZED_CONTEXTS, POOL_TAG, NULL, NULL, NULL},
-    {FLT_CONTEXT_END, 0, NULL, 0, 0, NULL, NULL, NULL},
-};
-
-static const FLT_OPERATION_REGISTRATION operations[] = {
+const FLT_OPERATION_REGISTRATION file_operations[] = {
     {IRP_MJ_CREATE, 0, PreCreate, PostCreate, NULL},
     {IRP_MJ_WRITE, FLTFL_OPERATION_SKIP_PAGING_IO, PreWrite, NULL, NULL},
     {IRP_MJ_SET_INFORMATION, FLTFL_OPERATION_SKIP_PAGING_IO, PreSet, PostSet, NULL},
@@ -402,33 +387,3 @@ static const FLT_OPERATION_REGISTRATION operations[] = {
     {IRP_MJ_CLEANUP, 0, PreCleanup, PostCleanup, NULL},
     {FLT_MJ_OPERATION_END, 0, NULL, NULL, NULL},
 };
-
-static const FLT_REGISTRATION registration = {
-    .size = sizeof registration,
-    .version = FLT_REGISTRATION_VERSION,
-    .flags = FLTFL_REGISTRATION_NO_SERVICE_STOP,
-    .contexts = context_kinds,
-    .operations = operations,
-    .unload = Unload,
-    .instance_setup = VolumeSetup,
-    .instance_query_teardown = RefuseDetach,
-    .instance_teardown_complete = VolumeGone,
-};
-
-static NTSTATUS INITIAL Start(VOID) {
-    NTSTATUS status = FltRegisterFilter(DeviceObject()->DriverObject, &registration, &filter);
-
-    if (!NT_SUCCESS(status))
-        return status;
-    status = FltStartFiltering(filter);
-    if (!NT_SUCCESS(status))
-        FltUnregisterFilter(filter);
-    return status;
-}
-
-static VOID PAGED Stop(VOID) {
-    VolumesForget();
-    FltUnregisterFilter(filter);
-}
-
-const SOURCE file_source = {"file", Start, Stop};

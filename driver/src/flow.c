@@ -321,6 +321,20 @@ static NTSTATUS PAGED Register(ULONG n) {
     return FwpsCalloutRegister2(DeviceObject(), &callout, &ids[n]);
 }
 
+/* Until it is gone: a context may be attached by a classify that ran already, and one that a classify uses goes late. */
+static VOID PAGED Unregister(UINT32 id) {
+    LARGE_INTEGER pause = {.QuadPart = -10 * 10000};
+    NTSTATUS status;
+
+    for (;;) {
+        status = FwpsCalloutUnregisterById0(id);
+        if (NT_SUCCESS(status) || status == WFP_CALLOUT_NOT_FOUND)
+            return;
+        PayloadDrain();
+        KeDelayExecutionThread(KernelMode, FALSE, &pause);
+    }
+}
+
 /* Filters first, so that nothing new comes in; then the contexts that flows still hold; then the callouts. */
 static VOID PAGED Stop(VOID) {
     ULONG n;
@@ -328,10 +342,11 @@ static VOID PAGED Stop(VOID) {
     if (engine != NULL)
         FwpmEngineClose0(engine);
     engine = NULL;
+    PayloadClose();
     PayloadDrain();
     for (n = LAYERS; n > 0; n--)
         if (ids[n - 1] != 0) {
-            FwpsCalloutUnregisterById0(ids[n - 1]);
+            Unregister(ids[n - 1]);
             ids[n - 1] = 0;
         }
     PayloadStop();

@@ -1,6 +1,7 @@
 /*
  * Images: drivers, and of what processes load the images that are not the
- * system's own: outside of the Windows folder, or known to be unsigned. The level
+ * system's own: outside of the Windows folder, or known to be unsigned. The agent's
+ * process is no exception: what is made to load into it is what an attacker would use. The level
  * of a signature is known only where code integrity looked at it.
  */
 #include "driver.h"
@@ -27,7 +28,7 @@ static BOOLEAN PAGED Interesting(PCUNICODE_STRING path, ULONG properties) {
 static VOID NTAPI PAGED OnImage(PUNICODE_STRING path, HANDLE pid, PIMAGE_INFO info) {
     EVENT event;
 
-    if (NT_IMAGE_PARTIAL_MAP(info->Properties) || ActorIsAgent() || !Interesting(path, info->Properties))
+    if (NT_IMAGE_PARTIAL_MAP(info->Properties) || !Interesting(path, info->Properties))
         return;
     EventActor(&event, ASSAY_IMAGE_LOADED);
     event.body.image.process = (ULONG)(ULONG_PTR)pid;

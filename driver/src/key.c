@@ -45,10 +45,11 @@ static VOID PAGED AfterSet(const REG_POST_OPERATION_INFORMATION *after, PCUNICOD
     Tell(&event, key);
 }
 
-static VOID PAGED AfterOther(ULONG kind, PCUNICODE_STRING name, PCUNICODE_STRING key) {
+static VOID PAGED AfterOther(ULONG kind, ULONG flags, PCUNICODE_STRING name, PCUNICODE_STRING key) {
     EVENT event;
 
     EventActor(&event, kind);
+    event.told.flags = flags;
     event.told.text[1] = NameText(name);
     event.told.text[2] = NoText();
     Tell(&event, key);
@@ -67,14 +68,38 @@ static VOID PAGED Before(ULONG class, PVOID information) {
     }
 }
 
+/* A function of its own: clang guards calls within __try, and no single read. */
+static ULONG PAGED Touch(const volatile ULONG *at) { return *at; }
+
+/*
+ * Of all that the system passes here, output buffers alone are not captured: this one
+ * may be the memory of whoever asked, who may have none there or take it away meanwhile.
+ */
+static BOOLEAN PAGED ReadDisposition(const ULONG *from, ULONG *out) {
+    if (from == NULL)
+        return FALSE;
+    __try {
+        *out = Touch(from);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* A key of which it cannot be had whether it is new is told, and that it may not be. */
 static VOID PAGED AfterKeyCreated(const REG_POST_OPERATION_INFORMATION *after) {
     const REG_CREATE_KEY_INFORMATION *created = after->PreInformation;
+    ULONG disposition, flags = 0;
     PCUNICODE_STRING key;
 
-    if (created->Disposition == NULL || *created->Disposition != REG_CREATED_NEW_KEY || !Wanted(ASSAY_KEY_CREATED))
+    if (!Wanted(ASSAY_KEY_CREATED))
+        return;
+    if (!ReadDisposition(created->Disposition, &disposition))
+        flags = ASSAY_RECORD_UNSURE;
+    else if (disposition != REG_CREATED_NEW_KEY)
         return;
     key = NameOf(after->Object);
-    AfterOther(ASSAY_KEY_CREATED, NULL, key);
+    AfterOther(ASSAY_KEY_CREATED, flags, NULL, key);
     if (key != NULL)
         CmCallbackReleaseKeyObjectIDEx(key);
 }
@@ -92,17 +117,17 @@ static VOID PAGED After(ULONG class, const REG_POST_OPERATION_INFORMATION *after
         if (class == RegNtPostSetValueKey)
             AfterSet(after, key);
         else
-            AfterOther(ASSAY_KEY_VALUE_DELETED, ((REG_DELETE_VALUE_KEY_INFORMATION *)after->PreInformation)->ValueName, key);
+            AfterOther(ASSAY_KEY_VALUE_DELETED, 0, ((REG_DELETE_VALUE_KEY_INFORMATION *)after->PreInformation)->ValueName, key);
         break;
     case RegNtPostDeleteKey:
         key = after->CallContext;
         if (done)
-            AfterOther(ASSAY_KEY_DELETED, NULL, key);
+            AfterOther(ASSAY_KEY_DELETED, 0, NULL, key);
         break;
     case RegNtPostRenameKey:
         key = after->CallContext;
         if (done)
-            AfterOther(ASSAY_KEY_RENAMED, ((REG_RENAME_KEY_INFORMATION *)after->PreInformation)->NewName, key);
+            AfterOther(ASSAY_KEY_RENAMED, 0, ((REG_RENAME_KEY_INFORMATION *)after->PreInformation)->NewName, key);
         break;
     case RegNtPostCreateKeyEx:
         if (done)

@@ -121,8 +121,10 @@ VOID PayloadSelect(const FLOW *flow, const FLOW_ACTOR *actor) {
         return;
     }
     if (!NT_SUCCESS(FwpsFlowAssociateContext0(actor->flow, flow->v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
-                                              StreamCallout(flow->v6), context)))
+                                              StreamCallout(flow->v6), context))) {
         PayloadGone(0, 0, context);
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
+    }
 }
 
 VOID NTAPI PayloadGone(UINT16 layer, UINT32 callout, UINT64 flow_context) {
@@ -215,20 +217,37 @@ VOID NTAPI PayloadStream(const WFP_VALUES *values, const WFP_METADATA *metadata,
         FwpsFlowRemoveContext0(slot.actor.flow, slot.is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4, StreamCallout(slot.is.v6));
 }
 
-/* Takes every context back: the platform calls PayloadGone for each, and only then lets a callout go. */
+/* No flow is followed from now on; those that have a slot already may still get their context. */
+VOID RESIDENT PayloadClose(VOID) {
+    KIRQL irql;
+
+    KeAcquireSpinLock(&payload.lock, &irql);
+    payload.stopping = TRUE;
+    KeReleaseSpinLock(&payload.lock, irql);
+}
+
+static BOOLEAN RESIDENT Followed(ULONG at, UINT64 *flow, BOOLEAN *v6) {
+    SLOT *slot = &payload.slot[at];
+    BOOLEAN used;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&payload.lock, &irql);
+    used = slot->used;
+    *flow = slot->actor.flow;
+    *v6 = slot->is.v6;
+    KeReleaseSpinLock(&payload.lock, irql);
+    return used;
+}
+
+/* Takes every context back: the platform calls PayloadGone for each, now or later, and only then lets a callout go. */
 VOID PAGED PayloadDrain(VOID) {
+    UINT64 flow;
+    BOOLEAN v6;
     ULONG i;
 
-    if (payload.slot == NULL)
-        return;
-    payload.stopping = TRUE;
-    for (i = 0; i < SLOTS; i++) {
-        SLOT *slot = &payload.slot[i];
-
-        if (slot->used)
-            FwpsFlowRemoveContext0(slot->actor.flow, slot->is.v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4,
-                                   StreamCallout(slot->is.v6));
-    }
+    for (i = 0; payload.slot != NULL && i < SLOTS; i++)
+        if (Followed(i, &flow, &v6))
+            FwpsFlowRemoveContext0(flow, v6 ? WFP_LAYER_STREAM_V6 : WFP_LAYER_STREAM_V4, StreamCallout(v6));
 }
 
 static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET_BUFFER_LIST *list, SLOT *slot) {
@@ -252,7 +271,8 @@ static VOID Datagram(const WFP_VALUES *values, const WFP_METADATA *metadata, NET
         slot->actor = FlowActor(metadata);
         slot->is.inbound = (UCHAR)inbound;
         Tell(slot, inbound, 0, buffer->data_bytes - skip, at + skip, bytes - skip);
-    }
+    } else
+        RecordBlind(ASSAY_PAYLOAD_COPIED);
     BufferGive(which);
 }
 

@@ -1,14 +1,13 @@
 /*
  * Volumes: what was mounted, on what kind of bus, of what make, under which GUID and
  * label, and what left. The mount itself only notes the volume; asking the mount
- * manager and the disk can wait for them, so the worker does it. What was told of a
+ * manager and the disk can wait for them, so a thread of its own does it (worker.c). What was told of a
  * volume is kept until it leaves, when nobody could be asked any more.
  */
 #include "driver.h"
 
 #define NOTED 64u /* volumes noted and not yet described; as many are remembered */
 #define NAME_CHARS 128u
-#define ANSWER_BYTES 1024u /* of what a disk says of itself */
 
 enum { GUID_NAME, DEVICE, VENDOR, PRODUCT, SERIAL, LABEL, TEXTS }; /* in the order of the body's references */
 
@@ -31,13 +30,23 @@ static struct {
     NOTE note[NOTED];
     ULONG count;
     KNOWN *known[NOTED];
-    FLT_VOLUME *describing; /* by the worker, at this moment */
+    FLT_VOLUME *describing; /* by the thread, at this moment */
     BOOLEAN left;           /* and it left meanwhile */
+    BOOLEAN closing;        /* the filter goes, and waits for all that is held */
 } volumes;
 
 static VOID Let(const NOTE *note) {
     FltObjectDereference(note->instance);
     FltObjectDereference(note->volume);
+}
+
+static BOOLEAN Hold(const NOTE *note) {
+    if (!NT_SUCCESS(FltObjectReference(note->volume)))
+        return FALSE;
+    if (NT_SUCCESS(FltObjectReference(note->instance)))
+        return TRUE;
+    FltObjectDereference(note->volume);
+    return FALSE;
 }
 
 NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULONG device_type, ULONG file_system) {
@@ -47,14 +56,12 @@ NTSTATUS NTAPI VolumeSetup(const FLT_RELATED_OBJECTS *objects, ULONG flags, ULON
 
     UNREFERENCED_PARAMETER(flags);
     UNREFERENCED_PARAMETER(device_type);
-    if (!NT_SUCCESS(FltObjectReference(note.volume)))
-        return STATUS_SUCCESS;
-    if (!NT_SUCCESS(FltObjectReference(note.instance))) {
-        FltObjectDereference(note.volume);
+    if (!Hold(&note)) {
+        RecordBlind(ASSAY_VOLUME_ARRIVED);
         return STATUS_SUCCESS;
     }
     KeAcquireSpinLock(&volumes.lock, &irql);
-    if (volumes.count < NOTED) {
+    if (volumes.count < NOTED && !volumes.closing) {
         volumes.note[volumes.count++] = note;
         kept = TRUE;
     }
@@ -95,41 +102,16 @@ static KNOWN *PAGED Named(FLT_VOLUME *volume) {
     return known;
 }
 
-/* One request to the disk; FALSE when it does not answer. */
-static BOOLEAN PAGED Ask(FLT_VOLUME *volume, NT_STORAGE_DEVICE *answer) {
-    NT_STORAGE_QUERY query = {0, 0, {0}};
-    NTSTATUS said = STATUS_INSUFFICIENT_RESOURCES;
-    PDEVICE_OBJECT disk;
-    IO_STATUS_BLOCK status;
-    KEVENT done;
-    PIRP irp;
-
-    if (!NT_SUCCESS(FltGetDiskDeviceObject(volume, &disk)))
-        return FALSE;
-    KeInitializeEvent(&done, NotificationEvent, FALSE);
-    irp = IoBuildDeviceIoControlRequest(NT_IOCTL_STORAGE_QUERY_PROPERTY, disk, &query, sizeof query, answer, ANSWER_BYTES, FALSE,
-                                        &done, &status);
-    if (irp != NULL) {
-        said = IoCallDriver(disk, irp);
-        if (said == STATUS_PENDING) {
-            KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
-            said = status.Status;
-        }
-    }
-    ObDereferenceObject(disk);
-    return NT_SUCCESS(said) || said == STATUS_BUFFER_OVERFLOW;
-}
-
 static VOID PAGED Disk(KNOWN *known) {
-    NT_STORAGE_DEVICE *answer = MemoryAllocate(ANSWER_BYTES);
+    NT_STORAGE_DEVICE *answer = MemoryAllocate(DISK_ANSWER_BYTES);
 
-    if (answer != NULL && Ask(known->volume, answer)) {
+    if (answer != NULL && DiskAsk(known->volume, answer)) {
         ULONG at[TEXTS] = {[VENDOR] = answer->vendor, [PRODUCT] = answer->product, [SERIAL] = answer->serial}, i;
 
         known->body.bus_type = answer->bus_type;
         known->body.removable = answer->removable;
         for (i = VENDOR; i <= SERIAL; i++) {
-            known->bytes[i] = (USHORT)(2u * core_disk_text((const UCHAR *)answer, ANSWER_BYTES, at[i], known->text[i], NAME_CHARS));
+            known->bytes[i] = (USHORT)(2u * core_disk_text((const UCHAR *)answer, DISK_ANSWER_BYTES, at[i], known->text[i], NAME_CHARS));
             known->has[i] = known->bytes[i] != 0;
         }
     }
@@ -219,7 +201,7 @@ static BOOLEAN RESIDENT Keep(KNOWN *known, BOOLEAN *left) {
 VOID PAGED VolumesDescribe(VOID) {
     NOTE note;
 
-    while (Next(&note)) {
+    while (!WorkerStopping() && Next(&note)) {
         KNOWN *known = Describe(&note);
         BOOLEAN left;
 
@@ -240,7 +222,7 @@ VOID PAGED VolumesDescribe(VOID) {
 
 enum leaving { UNTOLD, TOLD, NOTED_ONLY, BEING_TOLD };
 
-/* Takes a volume out of wherever it is; the worker is told when it is at it. */
+/* Takes a volume out of wherever it is; the thread is told when it is at it. */
 static enum leaving RESIDENT Take(FLT_VOLUME *volume, BOOLEAN left, KNOWN **known, NOTE *note) {
     enum leaving found = UNTOLD;
     KIRQL irql;
@@ -278,7 +260,7 @@ static VOID PAGED TellGone(const KNOWN *known, BOOLEAN told) {
     Tell(known, ASSAY_VOLUME_LEFT);
 }
 
-/* While the worker tells of a volume, its leave is the worker's to tell as well. A filter that is undone is no volume that leaves. */
+/* While the thread tells of a volume, its leave is the thread's to tell as well. A filter that is undone is no volume that leaves. */
 VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
     BOOLEAN left = (reason & FLTFL_INSTANCE_TEARDOWN_VOLUME_DISMOUNT) != 0;
     NOTE note = {NULL, NULL, 0};
@@ -295,13 +277,32 @@ VOID NTAPI PAGED VolumeGone(const FLT_RELATED_OBJECTS *objects, ULONG reason) {
     MemoryFree(known);
 }
 
-/* The worker is gone: what it has not described is let go, or the filter could not be unregistered. */
-VOID PAGED VolumesForget(VOID) {
+/* From now on nothing is noted. */
+static BOOLEAN RESIDENT Noted(NOTE *note) {
+    BOOLEAN found = FALSE;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&volumes.lock, &irql);
+    volumes.closing = TRUE;
+    if (volumes.count != 0) {
+        *note = volumes.note[--volumes.count];
+        found = TRUE;
+    }
+    KeReleaseSpinLock(&volumes.lock, irql);
+    return found;
+}
+
+/* What nobody describes any more. The thread may be at one, which it lets go of itself. */
+VOID PAGED VolumesLet(VOID) {
     NOTE note;
+
+    while (Noted(&note))
+        Let(&note);
+}
+
+VOID PAGED VolumesForget(VOID) {
     ULONG i;
 
-    while (Next(&note))
-        Let(&note);
     for (i = 0; i < NOTED; i++) {
         MemoryFree(volumes.known[i]);
         volumes.known[i] = NULL;

@@ -1,6 +1,7 @@
 /*
- * The driver's one thread: it hands records to waiting reads, describes volumes, and
- * tells the processes that ran before.
+ * The driver's two threads. One hands records to waiting reads and tells the processes
+ * that ran before, and waits for nobody. The other describes volumes, and may wait for
+ * a mount manager, a file system or a disk.
  * A read is completed when the unread records fill a good part of it or 50 ms after
  * the first of them, so that a storm costs few wake-ups and a single record little
  * delay.
@@ -13,11 +14,12 @@
 #define SNAPSHOT_BYTES (2u << 20)
 
 static struct {
-    PVOID thread;
+    PVOID thread, describer;
     KEVENT wake;
     KEVENT full;
+    KEVENT volumes;
+    KEVENT stop;
     volatile LONG stopping;
-    volatile LONG volumes;
     volatile NTSTATUS snapshot;
     PVOID room;
 } worker;
@@ -33,9 +35,14 @@ VOID WorkerWake(VOID) {
         KeSetEvent(&worker.full, IO_NO_INCREMENT, FALSE);
 }
 
-VOID WorkerVolumes(VOID) {
-    InterlockedExchange(&worker.volumes, 1);
-    KeSetEvent(&worker.wake, IO_NO_INCREMENT, FALSE);
+VOID WorkerVolumes(VOID) { KeSetEvent(&worker.volumes, IO_NO_INCREMENT, FALSE); }
+BOOLEAN WorkerStopping(VOID) { return worker.stopping != 0; }
+
+BOOLEAN PAGED WorkerWait(PKEVENT event, ULONG ms) {
+    PVOID either[] = {event, &worker.stop};
+    LARGE_INTEGER timeout = {.QuadPart = -(LONG64)ms * 10000};
+
+    return KeWaitForMultipleObjects(2, either, WaitAny, Executive, KernelMode, FALSE, &timeout, NULL) == STATUS_WAIT_0;
 }
 
 static VOID PAGED Wait(PKEVENT event, LONG64 ms) {
@@ -70,8 +77,6 @@ static VOID NTAPI PAGED Run(PVOID context) {
         Wait(&worker.wake, 1000);
         if (worker.stopping)
             break;
-        if (InterlockedExchange(&worker.volumes, 0) != 0)
-            VolumesDescribe();
         if (QueueWaiting() && RecordUnread() != 0) {
             if (RecordUnread() < ENOUGH_BYTES)
                 Wait(&worker.full, LINGER_MS);
@@ -81,44 +86,75 @@ static VOID NTAPI PAGED Run(PVOID context) {
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
+static VOID NTAPI PAGED Describe(PVOID context) {
+    UNREFERENCED_PARAMETER(context);
+    while (!worker.stopping) {
+        KeWaitForSingleObject(&worker.volumes, Executive, KernelMode, FALSE, NULL);
+        VolumesDescribe();
+    }
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
 /* Before the sources: their callbacks wake it. */
 VOID INITIAL WorkerPrepare(VOID) {
     RtlZeroMemory(&worker, sizeof worker);
     KeInitializeEvent(&worker.wake, SynchronizationEvent, FALSE);
     KeInitializeEvent(&worker.full, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&worker.volumes, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&worker.stop, NotificationEvent, FALSE);
     worker.snapshot = STATUS_PENDING;
 }
 
-NTSTATUS INITIAL WorkerStart(VOID) {
+static VOID PAGED Halt(VOID) {
+    InterlockedExchange(&worker.stopping, 1);
+    KeSetEvent(&worker.stop, IO_NO_INCREMENT, FALSE);
+    KeSetEvent(&worker.wake, IO_NO_INCREMENT, FALSE);
+    KeSetEvent(&worker.full, IO_NO_INCREMENT, FALSE);
+    KeSetEvent(&worker.volumes, IO_NO_INCREMENT, FALSE);
+}
+
+static NTSTATUS INITIAL Begin(PKSTART_ROUTINE routine, PVOID *thread) {
     HANDLE handle;
+    NTSTATUS status = PsCreateSystemThread(&handle, SYNCHRONIZE, NULL, NULL, NULL, routine, NULL);
+
+    if (!NT_SUCCESS(status))
+        return status;
+    status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, NULL, KernelMode, thread, NULL);
+    if (!NT_SUCCESS(status)) { /* it runs already, and must not outlive what it runs in */
+        *thread = NULL;
+        Halt();
+        ZwWaitForSingleObject(handle, FALSE, NULL);
+    }
+    ZwClose(handle);
+    return status;
+}
+
+static VOID PAGED Join(PVOID *thread) {
+    if (*thread == NULL)
+        return;
+    KeWaitForSingleObject(*thread, Executive, KernelMode, FALSE, NULL);
+    ObDereferenceObject(*thread);
+    *thread = NULL;
+}
+
+VOID PAGED WorkerStop(VOID) {
+    Halt();
+    Join(&worker.thread);
+    Join(&worker.describer);
+    MemoryFree(worker.room);
+    worker.room = NULL;
+}
+
+NTSTATUS INITIAL WorkerStart(VOID) {
     NTSTATUS status;
 
     worker.room = MemoryAllocate(SNAPSHOT_BYTES);
     if (worker.room == NULL)
         return STATUS_INSUFFICIENT_RESOURCES;
-    status = PsCreateSystemThread(&handle, SYNCHRONIZE, NULL, NULL, NULL, Run, NULL);
-    if (NT_SUCCESS(status)) {
-        status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, NULL, KernelMode, &worker.thread, NULL);
-        if (!NT_SUCCESS(status)) { /* it runs already, and must not outlive what it runs in */
-            InterlockedExchange(&worker.stopping, 1);
-            KeSetEvent(&worker.wake, IO_NO_INCREMENT, FALSE);
-            ZwWaitForSingleObject(handle, FALSE, NULL);
-        }
-        ZwClose(handle);
-    }
-    if (!NT_SUCCESS(status)) {
-        MemoryFree(worker.room);
-        worker.room = NULL;
-    }
+    status = Begin(Run, &worker.thread);
+    if (NT_SUCCESS(status))
+        status = Begin(Describe, &worker.describer);
+    if (!NT_SUCCESS(status))
+        WorkerStop();
     return status;
-}
-
-VOID PAGED WorkerStop(VOID) {
-    InterlockedExchange(&worker.stopping, 1);
-    KeSetEvent(&worker.wake, IO_NO_INCREMENT, FALSE);
-    KeSetEvent(&worker.full, IO_NO_INCREMENT, FALSE);
-    KeWaitForSingleObject(worker.thread, Executive, KernelMode, FALSE, NULL);
-    ObDereferenceObject(worker.thread);
-    MemoryFree(worker.room);
-    worker.room = NULL;
 }

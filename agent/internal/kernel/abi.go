@@ -14,6 +14,9 @@ const (
 
 	refTruncated = 1
 	refUnknown   = 2
+
+	// RecordUnsure is of a created key that may have been there before.
+	RecordUnsure = 4
 )
 
 // Device is the driver's device, and the codes are what it takes.

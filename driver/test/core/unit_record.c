@@ -36,6 +36,9 @@ static void Empty(void) {
     event.text[2].whole = 0;
     core_record_encode(&event, out, sizeof out);
     CHECK(((struct assay_header *)(void *)out)->flags == 0);
+    event.flags = ~0u; /* the others are the encoder's to say */
+    CHECK(core_record_check(out, core_record_encode(&event, out, sizeof out)) == CORE_OK);
+    CHECK(((struct assay_header *)(void *)out)->flags == ASSAY_RECORD_UNSURE);
 }
 
 /* Every way in which a record can be wrong is seen. */

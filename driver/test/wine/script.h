@@ -25,7 +25,8 @@ enum double_op {
     OP_KEY_SET,          /* a[0] type, a[1] status; data */
     OP_KEY_DELETE_VALUE, /* a[1] status */
     OP_KEY_DELETE,       /* a[1] status */
-    OP_KEY_CREATE,       /* a[0] disposition: 1 new, 2 existing; a[1] status */
+    OP_KEY_CREATE,       /* a[0] disposition: 1 new, 2 existing; a[1] status; a[2] 0: it can be read, 1: there is no place for it,
+                            2: one without access, 3: one that is gone */
     OP_KEY_RENAME,       /* a[1] status */
     /* Files. a[0] names the open file. */
     OP_FILE_OPEN,     /* a[1] options and disposition, a[2] access, a[3] what happened: 0 superseded, 1 opened, 2 created,
@@ -36,6 +37,7 @@ enum double_op {
     OP_FILE_SECTION,  /* a[1] page protection */
     OP_FILE_CLEANUP,  /* a[1] 1: the file was deleted */
     OP_VOLUME,        /* a[0] bus type, a[1] characteristics, a[2] device type, a[3] file system; text[0] device, text[1] GUID name;
+                         a[4] its disk 0: answers, 1: only gives back what is cancelled, 2: not even that; a[5] 1: it comes while the filter goes;
                          data: vendor, product, serial, label, each with its 0 */
     OP_VOLUME_GONE,   /* text[0] device */
     /* Flows. a[0] flow, a[1] endpoint, a[2] protocol, a[3] local port, a[4] remote port, a[5] condition flags; data: local and
@@ -57,6 +59,7 @@ enum double_op {
     OP_LOAD,      /* the driver anew, in the same process: a[0] the n-th call that may fail does, with a[1]; text[0] its key */
     OP_UNLOAD,    /* once it allowed that */
     OP_CLOCK,     /* a[0]: so many milliseconds pass by the interrupt time */
+    OP_LATE,      /* a[0] 1: contexts are attached when the driver has begun to leave; 2: those removed go while it waits; 3: both */
     OP_SHUTDOWN,  /* asks the filter manager's unload; a[0] flags; status is what the driver said */
 };
 
@@ -76,6 +79,7 @@ enum double_status {
     STATUS_CONTEXTS,    /* stream handle and flow contexts alive */
     STATUS_CALLS,       /* registration calls seen, for failure injection */
     STATUS_PROCESS,     /* the number of the process that holds the driver */
+    STATUS_HELD,        /* calls of the driver that the double holds back, and questions that disks keep */
 };
 
 struct double_command {
@@ -88,7 +92,7 @@ struct double_command {
     uint32_t flags;
     int32_t status;
     uint64_t a[8];
-    uint64_t out[8];
+    uint64_t out[12];
     uint16_t text[2][DOUBLE_TEXT];
     uint32_t bytes;
     uint8_t data[DOUBLE_DATA];

@@ -33,6 +33,8 @@ var (
 	ErrAbsent = errors.New("the driver is not loaded")
 	// ErrCancelled: a read ended without an answer because it was asked to.
 	ErrCancelled = errors.New("the read was cancelled")
+	// ErrTaken is of a read while another program, the agent, has the device open.
+	ErrTaken = errors.New("another program reads the driver")
 	// ErrUnsupported: this system has no such driver.
 	ErrUnsupported = errors.New("the driver is for Windows")
 )

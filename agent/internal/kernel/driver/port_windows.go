@@ -12,7 +12,8 @@ import (
 )
 
 // Open opens the driver's device. One program at a time reads it: the driver takes
-// whoever read last for the agent.
+// the first that does for the agent, and tells of another that does while the device
+// is open to that; its reads end with ErrTaken.
 func Open() (Port, error) {
 	name, err := windows.UTF16PtrFromString(kernel.Device)
 	if err != nil {
@@ -167,6 +168,8 @@ func (p *port) finish(r *read) ([]byte, error) {
 	switch {
 	case errors.Is(err, windows.ERROR_OPERATION_ABORTED):
 		return nil, ErrCancelled
+	case errors.Is(err, windows.ERROR_SHARING_VIOLATION):
+		return nil, ErrTaken
 	case err != nil:
 		return nil, err
 	case int(got) > len(r.out):

@@ -73,6 +73,7 @@ type Record struct {
 	Time       uint64
 	PID, TID   uint32
 	PIDCreated uint64
+	Flags      uint32
 	Body       *Builder
 }
 
@@ -107,6 +108,7 @@ func (r *Record) encode() []byte {
 	le.PutUint32(out, uint32(len(out)))
 	le.PutUint16(out[4:], uint16(r.Kind))
 	out[6], out[7] = 1, byte(r.Class)
+	le.PutUint32(out[8:], r.Flags)
 	le.PutUint32(out[12:], uint32(len(body.body)))
 	le.PutUint64(out[48:], r.Time)
 	le.PutUint64(out[56:], r.Time/2)

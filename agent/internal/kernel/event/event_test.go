@@ -181,6 +181,7 @@ func script(t testing.TB) map[string]drivertest.Record {
 		"46 an unknown actor":    {Class: kernel.ClassFile, Kind: kernel.KindFileDeleted, Time: at, PID: 9999, Body: fileBody(`\x`, "", 0, 3)},
 		"47 a binary value":      by(kernel.ClassRegistry, kernel.KindKeySet, keyBody(3, `\REGISTRY\MACHINE\SOFTWARE\X`, "B", []byte{0xde, 0xad})),
 		"48 a value in two sets": by(kernel.ClassRegistry, kernel.KindKeySet, keyBody(7, `\REGISTRY\MACHINE\SYSTEM\ControlSet0012\X`, "M", []byte("a\x00\x00\x00b\x00\x00\x00\x00\x00"))),
+		"49 perhaps created":     {Class: kernel.ClassRegistry, Kind: kernel.KindKeyCreated, Time: at, PID: 100, TID: 7, PIDCreated: at - 500, Flags: kernel.RecordUnsure, Body: keyBody(0, `\REGISTRY\MACHINE\SOFTWARE\Y`, "", nil)},
 	}
 }
 

@@ -138,6 +138,10 @@ func (m *Mapper) key(r *kernel.Record, b *kernel.Key) []*telemetryv1.Event {
 		body.TargetName, body.ValueName = key+`\`+shown, shown
 	case kernel.KindKeyRenamed:
 		body.TargetNewName = key[:strings.LastIndexByte(key, '\\')+1] + name
+	case kernel.KindKeyCreated:
+		if r.Flags&kernel.RecordUnsure != 0 {
+			e.field("Disposition", "unknown")
+		}
 	default: // the key alone
 	}
 	e.field("TargetObject", body.TargetName)

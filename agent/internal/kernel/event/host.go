@@ -32,7 +32,7 @@ func (m *Mapper) started(r *kernel.Record, b *kernel.Started) []*telemetryv1.Eve
 }
 
 // tamperings are enum assay_tampering.
-var tamperings = [...]string{"", "process", "file", "key", "unload_refused", "configuration_refused", "device"}
+var tamperings = [...]string{"", "process", "file", "key", "unload_refused", "configuration_refused", "device", "unloaded"}
 
 func (m *Mapper) tamper(r *kernel.Record, b *kernel.Tamper) []*telemetryv1.Event {
 	p := m.actor(r)

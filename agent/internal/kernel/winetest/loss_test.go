@@ -4,6 +4,7 @@ package winetest
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/assay-audit/assay/agent/internal/kernel"
@@ -98,5 +99,30 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	x.once("registry", uint64(100*len(kills)))
 	if reasons, forks := h.server.Reasons(); forks > 0 || len(reasons) > 2 {
 		t.Errorf("%d forks, epochs because of %v", forks, reasons)
+	}
+}
+
+// TestAnotherReaderTakesNothing: a program that would read and acknowledge what is the
+// agent's is refused, and the server hears of it and misses nothing.
+func TestAnotherReaderTakesNothing(t *testing.T) {
+	h := newHost(t)
+	h.player.must("start")
+	h.start()
+	h.reads()
+	if out, errs, err := run(t, "kernel", "dump", "--ack", "--count", "1"); err == nil || !strings.Contains(errs, "another program reads the driver") {
+		t.Errorf("the other ended with %v\n%s%s", err, out, errs)
+	}
+	h.player.play("keys", "100", `\REGISTRY\MACHINE\SOFTWARE\A`)
+	s, x := h.everything()
+	x.once("registry", 100)
+	x.once("control", s.rings[kernel.ClassControl].Posted)
+	var told []*telemetryv1.Event
+	for _, ev := range x.of("control") {
+		if ev.GetSecuritySoftware().GetFeature() == "device" {
+			told = append(told, ev)
+		}
+	}
+	if len(told) != 1 || told[0].GetSecuritySoftware().GetErrorCode() != "0xc0000043" || told[0].GetRaw().GetProcessId() == 0 {
+		t.Errorf("told of the other is %v", told)
 	}
 }

@@ -177,6 +177,7 @@ static NTSTATUS Answer(struct double_command *c) {
         c->out[STATUS_CONTEXTS] = (ULONG64)contexts;
         c->out[STATUS_CALLS] = (ULONG64)calls;
         c->out[STATUS_PROCESS] = GetCurrentProcessId();
+        c->out[STATUS_HELD] = LateHeld() + DisksAsked();
         return STATUS_SUCCESS;
     case OP_VIOLATION:
         text = ViolationText((ULONG)c->a[0]);
@@ -189,6 +190,9 @@ static NTSTATUS Answer(struct double_command *c) {
         return STATUS_SUCCESS;
     case OP_CLOCK:
         ClockSkip((LONG64)c->a[0] * 10000);
+        return STATUS_SUCCESS;
+    case OP_LATE:
+        LateSet(c->a[0]);
         return STATUS_SUCCESS;
     case OP_FAILED:
         text = Failed();

@@ -17,6 +17,8 @@ __declspec(dllimport) ULONG NTAPI TlsAlloc(void);
 __declspec(dllimport) PVOID NTAPI TlsGetValue(ULONG);
 __declspec(dllimport) int NTAPI TlsSetValue(ULONG, PVOID);
 __declspec(dllimport) int NTAPI VirtualProtect(PVOID, SIZE_T, ULONG, PULONG);
+__declspec(dllimport) PVOID NTAPI VirtualAlloc(PVOID, SIZE_T, ULONG, ULONG);
+__declspec(dllimport) int NTAPI VirtualFree(PVOID, SIZE_T, ULONG);
 __declspec(dllimport) PVOID NTAPI GetProcessHeap(void);
 __declspec(dllimport) PVOID NTAPI HeapAlloc(PVOID, ULONG, SIZE_T);
 __declspec(dllimport) int NTAPI HeapFree(PVOID, ULONG, PVOID);
@@ -55,6 +57,7 @@ typedef struct {
     ULONG tid;
     ULONG irql;
     ULONG locks; /* spin locks held */
+    ULONG guarded; /* regions without APCs */
     BOOLEAN worker;
     BOOLEAN callback; /* runs what the system called it for, and must not wait */
 } DOUBLE_CONTEXT;
@@ -90,6 +93,8 @@ NTSTATUS LoadRun(struct double_command *c);
 HANDLE TokenHandle(PVOID token); /* process.c */
 BOOLEAN IsTokenHandle(HANDLE handle);
 void ClockSkip(LONG64 ticks); /* system.c */
+LONG64 ClockSkipped(void);
+ULONG DisksAsked(void); /* disk.c: and not answered */
 BOOLEAN ReferenceEnds(PVOID object); /* fallible.c */
 BOOLEAN VolumeDiskEnds(PVOID object); /* volume.c */
 
@@ -110,3 +115,5 @@ NTSTATUS ProcessRun(struct double_command *c, ULONG n);
 NTSTATUS KeyRun(struct double_command *c, ULONG n);
 NTSTATUS FileRun(struct double_command *c, ULONG n);
 NTSTATUS FlowRun(struct double_command *c, ULONG n);
+void LateSet(ULONG64 which); /* context.c */
+ULONG LateHeld(void);

@@ -30,8 +30,8 @@ FALLIBLE(APC_LEVEL, RtlSetDaclSecurityDescriptor, (PSECURITY_DESCRIPTOR descript
 FALLIBLE(APC_LEVEL, RtlCreateAcl, (PACL list, ULONG bytes, ULONG revision), (list, bytes, revision))
 FALLIBLE(APC_LEVEL, RtlAddAccessAllowedAce, (PACL list, ULONG revision, ACCESS_MASK access, PSID sid), (list, revision, access, sid))
 
-/* A reference that is taken is given back: the driver takes one, of its thread. */
-static PVOID volatile referenced;
+/* A reference that is taken is given back: the driver takes two, of its threads. */
+static PVOID volatile referenced[2];
 
 EXPORT NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE handle, ACCESS_MASK access, POBJECT_TYPE type, KPROCESSOR_MODE mode, PVOID *out,
                                                 POBJECT_HANDLE_INFORMATION information) {
@@ -45,7 +45,8 @@ EXPORT NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE handle, ACCESS_MASK acces
         real = (PVOID)GetProcAddress(GetModuleHandleA("ntoskrnl.exe"), "ObReferenceObjectByHandle");
     status = real(handle, access, type, mode, out, information);
     if (NT_SUCCESS(status)) {
-        referenced = *out;
+        if (InterlockedCompareExchangePointer(&referenced[0], *out, NULL) != NULL)
+            referenced[1] = *out;
         InterlockedIncrement(&contexts);
     }
     return status;
@@ -53,7 +54,8 @@ EXPORT NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE handle, ACCESS_MASK acces
 
 /* Whether this ends the reference that ObReferenceObjectByHandle gave. */
 BOOLEAN ReferenceEnds(PVOID object) {
-    if (object == NULL || InterlockedCompareExchangePointer(&referenced, NULL, object) != object)
+    if (object == NULL || (InterlockedCompareExchangePointer(&referenced[0], NULL, object) != object &&
+                           InterlockedCompareExchangePointer(&referenced[1], NULL, object) != object))
         return FALSE;
     InterlockedDecrement(&contexts);
     return TRUE;

@@ -108,13 +108,16 @@ EXPORT NTSTATUS NTAPI FltSetStreamHandleContext(FLT_INSTANCE *instance, PFILE_OB
                                                 PVOID *old) {
     struct file *file = FileOf(object);
     struct context *c = (struct context *)context - 1;
+    NTSTATUS status;
 
     UNREFERENCED_PARAMETER(instance);
     RequireIrql(APC_LEVEL, "FltSetStreamHandleContext");
+    if (Fail("FltSetStreamHandleContext", &status))
+        return status;
     if (operation != FLT_SET_CONTEXT_KEEP_IF_EXISTS || old != NULL)
         return STATUS_INVALID_PARAMETER;
     if (file->context != NULL)
-        return (NTSTATUS)0xC01C0002; /* STATUS_FLT_CONTEXT_ALREADY_DEFINED */
+        return FLT_STATUS_ALREADY_DEFINED;
     InterlockedIncrement(&c->references);
     file->context = c;
     return STATUS_SUCCESS;
@@ -203,6 +206,7 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
         Violation("filter undone twice", "FltUnregisterFilter");
         return;
     }
+    VolumesLate();
     filter->started = FALSE;
     while (firing != 0)
         Sleep(0);
@@ -211,12 +215,11 @@ EXPORT VOID NTAPI FltUnregisterFilter(FLT_FILTER *filter) {
             FltReleaseContext(files[i]->context + 1);
             files[i]->context = NULL;
         }
+    if (!VolumesFree())
+        Violation("volume still referenced", "FltUnregisterFilter");
     VolumesDetach();
     if (names != 0)
         Violation("file names never released", "FltUnregisterFilter");
-    for (i = 0; i < MAX_VOLUMES; i++)
-        if (volumes[i].references != 0)
-            Violation("volume still referenced", "FltUnregisterFilter");
     filter->registration = NULL;
     InterlockedDecrement(&registered);
 }
@@ -352,14 +355,24 @@ static NTSTATUS Set(struct double_command *c, struct file *file, ULONG n) {
     return Through(c, file, &io, (NTSTATUS)c->a[3], 0) == (NTSTATUS)c->a[3] ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
 }
 
+/* A filter that lets itself be unloaded has unregistered, and one that must has no choice. */
+static NTSTATUS Unload(ULONG flags) {
+    NTSTATUS status;
+
+    if (the_filter.registration == NULL || the_filter.registration->unload == NULL)
+        return STATUS_NOT_SUPPORTED;
+    status = the_filter.registration->unload(flags);
+    if ((NT_SUCCESS(status) || (flags & FLTFL_FILTER_UNLOAD_MANDATORY) != 0) && the_filter.registration != NULL)
+        Violation("a filter unloaded that is still registered", "unload");
+    return status;
+}
+
 NTSTATUS FileRun(struct double_command *c, ULONG n) {
     FLT_IO_PARAMETER_BLOCK io;
     struct file *file;
 
     if (c->op == OP_SHUTDOWN)
-        return the_filter.registration == NULL || the_filter.registration->unload == NULL
-                   ? STATUS_NOT_SUPPORTED
-                   : the_filter.registration->unload((ULONG)c->a[0]);
+        return Unload((ULONG)c->a[0]);
     if (c->op == OP_VOLUME || c->op == OP_VOLUME_GONE)
         return Volume(c, n);
     if (c->op == OP_FILE_OPEN)

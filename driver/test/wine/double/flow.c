@@ -1,9 +1,8 @@
-/* The filtering platform: callouts, filters, flows and their contexts, streams and datagrams. */
-#include "double.h"
+/* The filtering platform: callouts, filters, streams and datagrams. */
+#include "flow.h"
 
 #define MAX_CALLOUTS 64u
 #define MAX_FILTERS 64u
-#define MAX_FLOWS 4096u
 
 static struct callout {
     BOOLEAN used;
@@ -18,22 +17,10 @@ static struct filter {
     UINT32 conditions;
     WFP_CONDITION condition[8];
 } filters[MAX_FILTERS];
-static struct flow {
-    BOOLEAN used;
-    UINT64 id, context;
-    UINT16 layer;
-    UINT32 callout;
-} flows[MAX_FLOWS];
 static BOOLEAN engine, transaction;
-static KSPIN_LOCK flow_lock;
 static volatile LONG firing;
 static UINT32 next_id = 100;
 
-static void Hold(void) {
-    while (InterlockedExchange64((LONG64 *)&flow_lock, 1) != 0)
-        Sleep(0);
-}
-static void Free(void) { InterlockedExchange64((LONG64 *)&flow_lock, 0); }
 static BOOLEAN Same(const GUID *a, const GUID *b) { return RtlCompareMemory(a, b, sizeof *a) == sizeof *a; }
 
 EXPORT NTSTATUS NTAPI FwpsCalloutRegister2(PVOID device, const WFP_CALLOUT *callout, UINT32 *id) {
@@ -67,89 +54,41 @@ static struct callout *CalloutOf(UINT32 id) {
     return NULL;
 }
 
+BOOLEAN CalloutIs(UINT32 id) { return CalloutOf(id) != NULL; }
+
+/* Tells a callout that a context is gone, as the engine does. */
+void CalloutForget(UINT16 layer, UINT32 id, UINT64 context) {
+    struct callout *callout = CalloutOf(id);
+    ULONG old = Context()->irql;
+
+    RaiseTo(DISPATCH_LEVEL);
+    if (callout != NULL)
+        callout->is.flow_delete(layer, id, context);
+    RaiseTo(old);
+}
+
+#define BUSY_MOST 200u /* answers to a driver that waits between them */
+
 EXPORT NTSTATUS NTAPI FwpsCalloutUnregisterById0(UINT32 id) {
     struct callout *callout = CalloutOf(id);
-    ULONG i;
+    static ULONG busy;
 
+    LateStop();
     RequireIrql(PASSIVE_LEVEL, "FwpsCalloutUnregisterById0");
     if (callout == NULL) {
         Violation("callout undone twice", "FwpsCalloutUnregisterById0");
-        return STATUS_NOT_FOUND;
+        return WFP_CALLOUT_NOT_FOUND;
     }
-    for (i = 0; i < MAX_FLOWS; i++)
-        if (flows[i].used && flows[i].callout == id)
+    if (ContextsOf(id)) {
+        if (busy++ < BUSY_MOST)
             return STATUS_DEVICE_BUSY;
+        Violation("contexts never taken back", "FwpsCalloutUnregisterById0");
+    }
     callout->used = FALSE;
     while (firing != 0)
         Sleep(0);
     InterlockedDecrement(&registered);
     return STATUS_SUCCESS;
-}
-
-EXPORT NTSTATUS NTAPI FwpsFlowAssociateContext0(UINT64 flow, UINT16 layer, UINT32 callout, UINT64 context) {
-    NTSTATUS status;
-    ULONG i;
-
-    RequireIrql(DISPATCH_LEVEL, "FwpsFlowAssociateContext0");
-    if (Context()->locks != 0)
-        Violation("call-out with a spin lock held", "FwpsFlowAssociateContext0");
-    if (Fail("FwpsFlowAssociateContext0", &status))
-        return status;
-    if (context == 0 || CalloutOf(callout) == NULL)
-        return STATUS_INVALID_PARAMETER;
-    Hold();
-    for (i = 0; i < MAX_FLOWS; i++)
-        if (flows[i].used && flows[i].id == flow && flows[i].callout == callout) {
-            Free();
-            return STATUS_OBJECT_NAME_EXISTS;
-        }
-    for (i = 0; i < MAX_FLOWS && flows[i].used; i++)
-        ;
-    if (i == MAX_FLOWS) {
-        Free();
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    flows[i].used = TRUE;
-    flows[i].id = flow;
-    flows[i].layer = layer;
-    flows[i].callout = callout;
-    flows[i].context = context;
-    Free();
-    InterlockedIncrement(&contexts);
-    return STATUS_SUCCESS;
-}
-
-/* Forgets a flow's context and tells the callout, as the engine does once no classify uses it. */
-static NTSTATUS Forget(UINT64 flow, UINT16 layer, UINT32 id) {
-    struct callout *callout = CalloutOf(id);
-    UINT64 context;
-    ULONG i, old;
-
-    Hold();
-    for (i = 0; i < MAX_FLOWS; i++)
-        if (flows[i].used && flows[i].id == flow && flows[i].layer == layer && flows[i].callout == id)
-            break;
-    if (i == MAX_FLOWS) {
-        Free();
-        return STATUS_UNSUCCESSFUL;
-    }
-    context = flows[i].context;
-    flows[i].used = FALSE;
-    Free();
-    InterlockedDecrement(&contexts);
-    old = Context()->irql;
-    RaiseTo(DISPATCH_LEVEL);
-    if (callout != NULL)
-        callout->is.flow_delete(layer, id, context);
-    RaiseTo(old);
-    return STATUS_SUCCESS;
-}
-
-EXPORT NTSTATUS NTAPI FwpsFlowRemoveContext0(UINT64 flow, UINT16 layer, UINT32 callout) {
-    RequireIrql(DISPATCH_LEVEL, "FwpsFlowRemoveContext0");
-    if (Context()->locks != 0)
-        Violation("call-out with a spin lock held", "FwpsFlowRemoveContext0");
-    return Forget(flow, layer, callout);
 }
 
 EXPORT VOID NTAPI FwpsCopyStreamDataToBuffer0(const WFP_STREAM_DATA *data, PVOID out, SIZE_T bytes, SIZE_T *copied) {
@@ -161,8 +100,12 @@ EXPORT VOID NTAPI FwpsCopyStreamDataToBuffer0(const WFP_STREAM_DATA *data, PVOID
 }
 
 EXPORT PVOID NTAPI NdisGetDataBuffer(NET_BUFFER *buffer, ULONG bytes, PVOID storage, ULONG align, ULONG offset) {
+    NTSTATUS status;
+
     RequireIrql(DISPATCH_LEVEL, "NdisGetDataBuffer");
     (void)align, (void)offset;
+    if (Fail("NdisGetDataBuffer", &status))
+        return NULL;
     if (bytes > buffer->data_bytes)
         return NULL;
     if ((buffer->data_offset & 1) == 0) /* contiguous: no copy is made */
@@ -370,27 +313,6 @@ static void Fill(WFP_VALUE *v, const struct double_command *c) {
     }
 }
 
-static UINT64 ContextOf(UINT64 flow, UINT32 callout) {
-    UINT64 context = 0;
-    ULONG i;
-
-    Hold();
-    for (i = 0; i < MAX_FLOWS; i++)
-        if (flows[i].used && flows[i].id == flow && flows[i].callout == callout)
-            context = flows[i].context;
-    Free();
-    return context;
-}
-
-static NTSTATUS End(UINT64 flow) {
-    ULONG i;
-
-    for (i = 0; i < MAX_FLOWS; i++)
-        if (flows[i].used && flows[i].id == flow)
-            Forget(flow, flows[i].layer, flows[i].callout);
-    return STATUS_SUCCESS;
-}
-
 NTSTATUS FlowRun(struct double_command *c, ULONG n) {
     WFP_VALUE value[24] = {0};
     WFP_VALUES values = {0, 24, value};
@@ -406,7 +328,7 @@ NTSTATUS FlowRun(struct double_command *c, ULONG n) {
 
     UNREFERENCED_PARAMETER(n);
     if (c->op == OP_FLOW_END)
-        return End(c->a[0]);
+        return FlowEnd(c->a[0]);
     Fill(value, c);
     metadata.flow = c->a[0];
     metadata.endpoint = c->a[1];

@@ -98,6 +98,18 @@ static NTSTATUS Around(REG_NOTIFY_CLASS pre, REG_NOTIFY_CLASS post, PVOID inform
     return said;
 }
 
+/* Where a caller may have its answer put, and the driver can read nothing: nowhere, a page without access, one that is gone. */
+static PULONG Elsewhere(ULONG64 which) {
+    PVOID page;
+
+    if (which == 1)
+        return NULL;
+    page = VirtualAlloc(NULL, 4096, MEM_RESERVE | MEM_COMMIT, PAGE_NOACCESS);
+    if (which == 3)
+        VirtualFree(page, 0, MEM_RELEASE);
+    return page;
+}
+
 NTSTATUS KeyRun(struct double_command *c, ULONG n) {
     WCHAR key_room[DOUBLE_TEXT + 16], name_room[DOUBLE_TEXT + 16];
     UNICODE_STRING name;
@@ -141,11 +153,15 @@ NTSTATUS KeyRun(struct double_command *c, ULONG n) {
         REG_CREATE_KEY_INFORMATION created = {0};
         ULONG disposition = (ULONG)c->a[0];
         PVOID result = &key;
+        NTSTATUS said;
 
         created.CompleteName = &key.name;
-        created.Disposition = &disposition;
+        created.Disposition = c->a[2] == 0 ? &disposition : Elsewhere(c->a[2]);
         created.ResultObject = &result;
-        return Around(RegNtPreCreateKeyEx, RegNtPostCreateKeyEx, &created, &created.CallContext, &key, status);
+        said = Around(RegNtPreCreateKeyEx, RegNtPostCreateKeyEx, &created, &created.CallContext, &key, status);
+        if (c->a[2] == 2)
+            VirtualFree(created.Disposition, 0, MEM_RELEASE);
+        return said;
     }
     default:
         return STATUS_INVALID_PARAMETER;

@@ -91,6 +91,7 @@ EXPORT PVOID NTAPI MmGetSystemRoutineAddress(PUNICODE_STRING name) {
 /* Since this double was loaded, and what a scenario has added to it. */
 static volatile LONG64 skipped;
 void ClockSkip(LONG64 ticks) { InterlockedExchangeAdd64(&skipped, ticks); }
+LONG64 ClockSkipped(void) { return skipped; }
 EXPORT ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 counter) {
     static LARGE_INTEGER start;
     LARGE_INTEGER now;

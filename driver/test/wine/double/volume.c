@@ -1,4 +1,4 @@
-/* Volumes, and the one request that the driver sends to a disk. */
+/* Volumes. */
 #include "file.h"
 
 FLT_VOLUME volumes[MAX_VOLUMES];
@@ -84,51 +84,6 @@ EXPORT NTSTATUS NTAPI FltObjectReference(PVOID object) {
 }
 EXPORT VOID NTAPI FltObjectDereference(PVOID object) { InterlockedDecrement(&((FLT_VOLUME *)object)->references); }
 
-/* The one request that the driver sends to a disk. */
-static struct {
-    IRP irp;
-    PVOID out;
-    ULONG bytes;
-    PIO_STATUS_BLOCK status;
-} disk_request;
-
-EXPORT PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG code, PDEVICE_OBJECT device, PVOID in, ULONG in_bytes, PVOID out,
-                                                ULONG out_bytes, BOOLEAN internal, PKEVENT event, PIO_STATUS_BLOCK status) {
-    NTSTATUS failed;
-
-    UNREFERENCED_PARAMETER(device);
-    RequireIrql(PASSIVE_LEVEL, "IoBuildDeviceIoControlRequest");
-    if (Fail("IoBuildDeviceIoControlRequest", &failed))
-        return NULL;
-    if (code != NT_IOCTL_STORAGE_QUERY_PROPERTY || in == NULL || in_bytes != sizeof(NT_STORAGE_QUERY) || internal || event == NULL)
-        return NULL;
-    disk_request.out = out;
-    disk_request.bytes = out_bytes;
-    disk_request.status = status;
-    return &disk_request.irp;
-}
-EXPORT NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT device, PIRP irp) {
-    FLT_VOLUME *volume = CONTAINING_RECORD(device, FLT_VOLUME, disk);
-    NT_STORAGE_DEVICE *out = disk_request.out;
-
-    RequireIrql(PASSIVE_LEVEL, "IofCallDriver");
-    if (irp != &disk_request.irp || disk_request.bytes < sizeof *out)
-        return STATUS_INVALID_PARAMETER;
-    RtlZeroMemory(out, disk_request.bytes);
-    out->version = sizeof *out;
-    out->size = sizeof *out + 3 * sizeof volume->text[0];
-    if (disk_request.bytes >= out->size)
-        RtlCopyMemory(out + 1, volume->text, 3 * sizeof volume->text[0]);
-    out->vendor = volume->text[0][0] == 0 ? 0 : sizeof *out;
-    out->product = volume->text[1][0] == 0 ? 0 : sizeof *out + sizeof volume->text[0];
-    out->serial = volume->text[2][0] == 0 ? 0 : sizeof *out + 2 * sizeof volume->text[0];
-    out->removable = (volume->characteristics & FILE_REMOVABLE_MEDIA) != 0;
-    out->bus_type = volume->bus;
-    disk_request.status->Status = STATUS_SUCCESS;
-    disk_request.status->Information = sizeof *out;
-    return STATUS_SUCCESS;
-}
-
 /* The label: that of the volume behind the instance, which is one here. */
 EXPORT NTSTATUS NTAPI FltQueryVolumeInformation(FLT_INSTANCE *instance, PIO_STATUS_BLOCK status, PVOID out, ULONG bytes, ULONG class) {
     FLT_VOLUME *volume = (FLT_VOLUME *)instance;
@@ -177,6 +132,32 @@ static NTSTATUS Attach(FLT_VOLUME *volume) {
         return STATUS_SUCCESS;
     Objects(&objects, volume, NULL);
     return the_filter.registration->instance_setup(&objects, 4, volume->type, 2);
+}
+
+/* Mounts that come while a filter goes. */
+void VolumesLate(void) {
+    ULONG i;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        if (volumes[i].used && volumes[i].late)
+            Attach(&volumes[i]);
+}
+
+#define WAITS_MOST 2000u
+
+/* A filter that goes waits, before it tells of any volume, until none is referenced; FALSE: for ever. */
+BOOLEAN VolumesFree(void) {
+    ULONG i, waits = 0;
+
+    for (i = 0; i < MAX_VOLUMES; i++)
+        while (volumes[i].references != 0) {
+            if (waits++ == WAITS_MOST)
+                return FALSE;
+            GateLeave();
+            Sleep(1);
+            GateEnter();
+        }
+    return TRUE;
 }
 
 /* As the filter manager does when a filter goes. */
@@ -229,10 +210,12 @@ NTSTATUS Volume(struct double_command *c, ULONG n) {
     volume->bus = (ULONG)c->a[0];
     volume->characteristics = (ULONG)c->a[1];
     volume->type = (ULONG)c->a[2];
+    volume->disk_is = (ULONG)c->a[4];
     for (i = 0, at = 0; i < 4 && at < c->bytes; i++, at++)
         for (k = 0; at < c->bytes && c->data[at] != 0; at++)
             if (k < sizeof volume->text[i] - 1)
                 volume->text[i][k++] = (char)c->data[at];
     volume->used = TRUE;
-    return Attach(volume);
+    volume->late = c->a[5] != 0;
+    return volume->late ? STATUS_SUCCESS : Attach(volume);
 }

@@ -158,6 +158,7 @@ void ActUnplug(void) { CHECK(Play(Command(OP_VOLUME_GONE, STICK, NULL))); }
 #define HURRIED 10u
 void Volumes(void) {
     const struct assay_header *h;
+    struct double_command *c;
     struct reader r;
 
     ReaderStart(&r, true, false);
@@ -186,10 +187,71 @@ void Volumes(void) {
     EQUAL(ReaderRead(&r, 3 + 2 * HURRIED), 3 + 2 * HURRIED);
     for (unsigned i = 1; i <= HURRIED; i++)
         EQUAL(ReaderFind(&r, ASSAY_VOLUME_LEFT, i)->n, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, i)->n + 1);
+    c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume9", NULL); /* the stop waits for none that comes meanwhile */
+    c->a[5] = 1;
+    CHECK(Play(c));
     ReaderEnd(&r);
 }
 
-static struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
+/* A volume whose disk does not answer, once it was asked. */
+static void Sick(uint64_t how) {
+    struct double_command *c = Command(OP_VOLUME, L"\\Device\\HarddiskVolume8", NULL);
+
+    c->a[0] = 7;
+    c->a[4] = how;
+    CHECK(Play(c));
+    while (Status(STATUS_HELD) == 0)
+        SwitchToThread();
+}
+
+/* While a disk does not answer, all else is delivered; it is given up after a while, the next is described, and a stop ends. */
+void SickDisk(void) {
+    const struct assay_header *h;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    Sick(1);
+    CHECK(Play(Command(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SOFTWARE\\A", L"v")));
+    EQUAL(ReaderRead(&r, 2), 2);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    ActPlug();
+    c = Command(OP_CLOCK, NULL, NULL);
+    c->a[0] = 6000;
+    CHECK(Play(c));
+    EQUAL(ReaderRead(&r, 4), 4);
+    h = ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 0);
+    EQUAL(BODY(assay_volume, h)->bus_type, 0);
+    EQUAL(BODY(assay_volume, h)->vendor.flags, ASSAY_REF_UNKNOWN);
+    EQUAL(BODY(assay_volume, ReaderFind(&r, ASSAY_VOLUME_ARRIVED, 1))->bus_type, 7);
+    ActUnplug();
+    CHECK(Play(Command(OP_VOLUME_GONE, L"\\Device\\HarddiskVolume8", NULL)));
+    Sick(1); /* and now the driver leaves */
+    ReaderEnd(&r);
+}
+
+/* A disk that keeps the question for good keeps its memory and nothing else; the stop ends. */
+void DeafDisk(void) {
+    struct setting setting = {0};
+    struct left left;
+
+    if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Settled()))
+        return;
+    ServiceHolder();
+    Sick(2);
+    EQUAL(Request(ASSAY_IOCTL_UNLOAD), 0);
+    AssayClose();
+    DoubleClose();
+    EQUAL(ServiceStop(), 0);
+    if (!CHECK(Left(&left)))
+        return;
+    EQUAL(left.pool, 1);
+    EQUAL(left.contexts, 1); /* the disk's device */
+    EQUAL(left.registered, 0);
+    EQUAL(left.violations, 0);
+}
+
+struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
     static const uint8_t addresses[32] = {10, 0, 0, 1, [16] = 93, 184, 216, 34};
     struct double_command *c = Command(op, NULL, NULL);
 
@@ -262,6 +324,25 @@ void Flows(void) {
     EQUAL(ReaderCount(&r, ASSAY_FLOW_ACCEPTED), 1);
     EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_REFUSED, 0))->refused, ASSAY_FLOW_CONNECTED);
     ReaderEnd(&r);
+}
+
+/*
+ * The driver leaves while one flow's context goes late, and while another flow gets
+ * its context only once the driver has taken back what it had: it waits for both.
+ */
+void FlowsLeaving(void) {
+    struct double_command *c;
+
+    CHECK(Play(Flow(OP_ESTABLISHED, 1, 50000, 443, 0)));
+    c = Command(OP_LATE, NULL, NULL);
+    c->a[0] = 3;
+    CHECK(Play(c));
+    c = Flow(OP_ESTABLISHED, 2, 50001, 443, 0);
+    c->flags = COMMAND_THREADS;
+    c->a[7] = 1;
+    CHECK(Play(c));
+    while (Status(STATUS_HELD) == 0)
+        SwitchToThread();
 }
 
 /* Datagrams of names, and one that is of none. */

@@ -16,6 +16,28 @@ static void Key(enum double_op op, const wchar_t *key, const wchar_t *name, uint
     CHECK(Play(c));
 }
 
+/* A key whose maker lets nobody read whether it is new is told as one that may be, and costs nobody the machine. */
+static void Unsure(struct reader *r) {
+    unsigned before = r->count;
+
+    for (unsigned i = 1; i <= 3; i++) {
+        struct double_command *c = Command(OP_KEY_CREATE, RUN L"\\Unsure", NULL);
+
+        c->a[0] = 1;
+        c->a[2] = i;
+        if (!CHECK(Play(c)))
+            return;
+    }
+    EQUAL(ReaderRead(r, before + 3), before + 3);
+    EQUAL(ReaderFind(r, ASSAY_KEY_CREATED, 0)->flags, 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        const struct assay_header *h = ReaderFind(r, ASSAY_KEY_CREATED, i);
+
+        EQUAL(h->flags, ASSAY_RECORD_UNSURE);
+        CHECK(TextIs(h, BODY(assay_key, h)->key, RUN L"\\Unsure"));
+    }
+}
+
 void Keys(void) {
     const struct assay_header *h;
     struct double_command *c;
@@ -53,6 +75,7 @@ void Keys(void) {
     CHECK(TextIs(h, BODY(assay_key, h)->name, L"Walk"));
     h = ReaderFind(&r, ASSAY_KEY_DELETED, 0);
     CHECK(TextIs(h, BODY(assay_key, h)->key, RUN));
+    Unsure(&r);
     ReaderEnd(&r);
 }
 
@@ -120,7 +143,22 @@ void Filters(void) {
     ReaderEnd(&r);
 }
 
-/* Others at the agent's files, key and process are tamper records; the agent itself is not recorded at all. */
+/* The agent's spool, which it opened before it read: 1 to open it, 0 to change it in each way. */
+static void Spool(bool open) {
+    struct double_command *c;
+
+    for (unsigned op = open ? OP_FILE_OPEN : OP_FILE_WRITE; op <= (open ? OP_FILE_OPEN : OP_FILE_SECTION); op++) {
+        c = Command(op, open ? L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\spool\\0" : NULL, NULL);
+        c->pid = GetCurrentProcessId();
+        c->a[0] = 77;
+        c->a[1] = op == OP_FILE_SET ? 20 : op == OP_FILE_CONTROL ? 0x980C8 : op == OP_FILE_SECTION ? 4 : op == OP_FILE_OPEN ? 1u << 24 : 10;
+        c->a[2] = op == OP_FILE_OPEN ? 2 : 0;
+        c->a[3] = op == OP_FILE_OPEN ? 1 : 0;
+        CHECK(Play(c));
+    }
+}
+
+/* Others at the agent's files, key and process are tamper records; of the agent itself nothing is recorded but what it loads. */
 void Tampering(void) {
     struct rule own[] = {{ASSAY_REGISTRY, ASSAY_MATCH_OWN, KEYS, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay"},
                          {ASSAY_FILE, ASSAY_MATCH_OWN, FILES, L"\\Device\\HarddiskVolume1\\ProgramData\\Assay\\"}};
@@ -129,7 +167,9 @@ void Tampering(void) {
 
     ReaderStart(&r, true, false);
     EQUAL(FiltersPut(1, ~0ull, 1, 2, own), 0);
+    Spool(true);
     ReaderRead(&r, 1); /* from here on this process is the agent */
+    Spool(false);
     Key(OP_KEY_SET, L"\\REGISTRY\\MACHINE\\SYSTEM\\Services\\assay", L"Start", 4, 0);
     c = Command(OP_OPEN_PROCESS, NULL, NULL);
     c->a[0] = GetCurrentProcessId();
@@ -154,12 +194,43 @@ void Tampering(void) {
     c = Command(OP_SHUTDOWN, NULL, NULL);
     CHECK(!Play(c)); /* refused */
     EQUAL((uint32_t)c->status, 0xC01C0010);
-    ReaderRead(&r, 7);
+    c = Command(OP_IMAGE, L"\\Device\\HarddiskVolume1\\Users\\a\\evil.dll", NULL); /* a library in the agent itself is told */
+    c->pid = GetCurrentProcessId();
+    c->a[0] = GetCurrentProcessId();
+    CHECK(Play(c));
+    EQUAL(ReaderRead(&r, 8), 8);
+    EQUAL(BODY(assay_image, ReaderFind(&r, ASSAY_IMAGE_LOADED, 0))->process, GetCurrentProcessId());
     EQUAL(ReaderCount(&r, ASSAY_TAMPER), 4);
     EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_KEY);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 1))->what, ASSAY_TAMPER_PROCESS);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 2))->what, ASSAY_TAMPER_FILE);
     EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 3))->what, ASSAY_TAMPER_UNLOAD_REFUSED);
+    ReaderEnd(&r);
+}
+
+/* The filter alone is to go: refused and told, also once a stop is allowed; where nothing can be refused it goes once, and the driver says so. */
+void Unloading(void) {
+    struct assay_description d;
+    struct double_command *c;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    CHECK(Play(Command(OP_VOLUME, L"\\Device\\HarddiskVolume7", NULL)));
+    ReaderRead(&r, 2);
+    EQUAL(Request(ASSAY_IOCTL_UNLOAD), 0);
+    CHECK(!Play(Command(OP_SHUTDOWN, NULL, NULL)));
+    c = Command(OP_SHUTDOWN, NULL, NULL);
+    c->a[0] = 1; /* mandatory */
+    CHECK(Play(c));
+    CHECK(!Play(c)); /* there is no filter any more */
+    CHECK(Describe(&d));
+    for (unsigned i = 0; i < ASSAY_SOURCES; i++)
+        EQUAL((uint32_t)d.source[i].status, i == ASSAY_SOURCE_FILE || i == ASSAY_SOURCE_VOLUME ? 0xC01C000B : 0);
+    Key(OP_KEY_SET, RUN, L"Still", 4, 0); /* the others go on */
+    EQUAL(ReaderRead(&r, 5), 5);
+    EQUAL(ReaderCount(&r, ASSAY_KEY_SET), 1);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 0))->what, ASSAY_TAMPER_UNLOAD_REFUSED);
+    EQUAL(BODY(assay_tamper, ReaderFind(&r, ASSAY_TAMPER, 1))->what, ASSAY_TAMPER_UNLOADED);
     ReaderEnd(&r);
 }

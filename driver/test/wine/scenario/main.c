@@ -1,5 +1,6 @@
 /*
  * scenario.exe [NAME...]: runs the scenarios of those names, or all; exit status 1 when one failed.
+ * scenario.exe --read: one read of the driver, as another program; exit status: its error.
  * scenario.exe --serve: plays what it is told on standard input, for another reader of the driver.
  */
 #include "scenario.h"
@@ -61,6 +62,8 @@ int wmain(int argc, wchar_t **argv) {
     setvbuf(stdout, NULL, _IONBF, 0);
     if (argc == 2 && wcscmp(argv[1], L"--serve") == 0)
         return Serve();
+    if (argc == 2 && wcscmp(argv[1], L"--read") == 0)
+        return ReadOnce();
     for (const struct scenario *s = scenarios; s->name != NULL; s++) {
         wchar_t name[64];
         bool wanted = argc < 2;

@@ -148,6 +148,62 @@ void Restart(void) {
     ReaderEnd(&second);
 }
 
+/* As another program: one read that acknowledges all. The exit status is its error. */
+int ReadOnce(void) {
+    struct assay_description d;
+    struct assay_read read = {ASSAY_ABI_VERSION, 0, 0, {0}};
+    static uint8_t out[ASSAY_READ_MOST];
+
+    if (!AssayOpen() || !Describe(&d))
+        return -1;
+    read.load = d.load;
+    for (unsigned i = 0; i < ASSAY_CLASSES; i++)
+        read.ack_through[i] = d.ring[i].delivered;
+    return (int)Ioctl(ASSAY_IOCTL_READ, &read, sizeof read, out, sizeof out, NULL);
+}
+
+static DWORD AnotherReads(void) {
+    wchar_t line[] = L"\"C:\\scenario.exe\" --read", path[MAX_PATH];
+    STARTUPINFOW startup = {.cb = sizeof startup};
+    PROCESS_INFORMATION process;
+    DWORD status = STILL_ACTIVE;
+
+    GetModuleFileNameW(NULL, path, MAX_PATH);
+    if (!CHECK(CreateProcessW(path, line, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &process)))
+        return status;
+    WaitForSingleObject(process.hProcess, INFINITE);
+    GetExitCodeProcess(process.hProcess, &status);
+    CloseHandle(process.hThread);
+    CloseHandle(process.hProcess);
+    return status;
+}
+
+/* While the agent has the device open, who else reads is refused and told, and takes nothing; once it is closed another may be the agent. */
+void Readers(void) {
+    const struct assay_header *h;
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    CHECK(Play(Many(2000, 1)));
+    EQUAL(ReaderRead(&r, 2), 2);
+    CHECK(Play(Many(3000, 1)));
+    EQUAL(AnotherReads(), ERROR_SHARING_VIOLATION);
+    EQUAL(ReaderRead(&r, 4), 4);
+    EQUAL(BODY(assay_process, ReaderFind(&r, ASSAY_PROCESS_CREATED, 1))->pid, 3000);
+    h = ReaderFind(&r, ASSAY_TAMPER, 0);
+    EQUAL(BODY(assay_tamper, h)->what, ASSAY_TAMPER_DEVICE);
+    EQUAL((uint32_t)BODY(assay_tamper, h)->status, 0xC0000043);
+    CHECK(h->pid != 0 && h->pid != GetCurrentProcessId());
+    AssayClose();
+    CHECK(Play(Many(4000, 1)));
+    EQUAL(AnotherReads(), 0);
+    CHECK(AssayOpen());
+    r.resume = true;
+    CHECK(Play(Many(5000, 1)));
+    EQUAL(ReaderRead(&r, 6), 6); /* and the agent again */
+    ReaderEnd(&r);
+}
+
 void Objects(void) {
     const struct assay_header *h;
     struct double_command *c;

@@ -98,8 +98,10 @@ void ActPlug(void);
 void ActUnplug(void);
 void ActFlows(void);
 void ActNames(void);
+struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags);
 void ActEach(void);
-int Serve(void); /* serve.c */
+int Serve(void);    /* serve.c */
+int ReadOnce(void); /* process.c */
 
 /* The scenarios. */
 struct scenario {

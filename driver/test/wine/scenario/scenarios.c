@@ -6,13 +6,19 @@ void Exits(void);
 void Storm(void);
 void Overflow(void);
 void Restart(void);
+void Readers(void);
 void Objects(void);
 void Keys(void);
 void Filters(void);
 void Tampering(void);
+void Unloading(void);
 void Files(void);
 void Volumes(void);
+void SickDisk(void);
+void DeafDisk(void);
+void Blind(void);
 void Flows(void);
+void FlowsLeaving(void);
 void Names(void);
 void Security(void);
 void Hostile(void);
@@ -35,13 +41,19 @@ const struct scenario scenarios[] = {
     {"storm", Storm, {0}, false},
     {"overflow", Overflow, {0}, false},
     {"restart", Restart, {0}, false},
+    {"readers", Readers, {0}, false},
     {"objects", Objects, {0}, false},
     {"keys", Keys, {0}, false},
     {"filters", Filters, {0}, false},
     {"tampering", Tampering, {0}, false},
+    {"unloading", Unloading, {0}, false},
     {"files", Files, {0}, false},
     {"volumes", Volumes, {0}, false},
+    {"sick-disk", SickDisk, {0}, false},
+    {"deaf-disk", DeafDisk, {0}, true},
+    {"blind", Blind, {0}, false},
     {"flows", Flows, {0}, false},
+    {"flows-leaving", FlowsLeaving, {0}, false},
     {"names", Names, {0}, false},
     {"security", Security, {0}, false},
     {"hostile", Hostile, {0}, false},
@@ -64,5 +76,9 @@ const struct scenario scenarios[] = {
     {"verify-volumes", Volumes, {.verify = 1}, false},
     {"verify-flows", Flows, {.verify = 1}, false},
     {"verify-names", Names, {.verify = 1}, false},
+    {"verify-readers", Readers, {.verify = 1}, false},
+    {"verify-unloading", Unloading, {.verify = 1}, false},
+    {"verify-sick-disk", SickDisk, {.verify = 1}, false},
+    {"verify-blind", Blind, {.verify = 1}, false},
     {NULL, NULL, {0}, false},
 };

@@ -273,6 +273,9 @@ func (v *verifier) leftOver(p *postgres.LedgerPage) {
 	for position := range p.Certificates {
 		v.problem("certificate", position, "its position's leaf is not of a certificate")
 	}
+	for position := range p.Deeds {
+		v.problem("alert", position, "its position's leaf is not of what was done to it")
+	}
 	for position, row := range p.Records {
 		v.problem(row.Kind.String(), position, fmt.Sprintf("its position's leaf is not of a %s", row.Kind))
 	}

@@ -33,6 +33,8 @@ var sideways = map[[2]string]string{
 	{"server/internal/evaluate", "server/internal/framework"}: "a verdict is of a check, and checks are the packs'",
 	{"server/internal/archive", "server/internal/postgres"}:   "a segment is written as the rows are that it is read from",
 	{"server/internal/ledger", "server/internal/postgres"}:    "the tree grows by comparing what is stored, in one transaction with its checkpoint",
+	{"server/internal/ledger", "server/internal/witness"}:     "what a witness signed is verified again as it was when it came",
+	{"server/internal/ledger", "server/internal/stamp"}:       "and so is a time-stamp",
 }
 
 // testOnly are packages that only tests import, and the benchmark, which is no

@@ -276,7 +276,7 @@ func (s *server) build(certificate *ca.Server, standby bool) (err error) {
 		Store: store, Prover: prover, Witnesses: witnesses, Authority: authority, Client: &http.Client{Timeout: askWithin}, Interval: cfg.WitnessEvery,
 		Now: cfg.now, Log: cfg.log, Metrics: registry,
 	})
-	if s.verify, err = newVerification(s); err != nil {
+	if s.verify, err = newVerification(s, authority); err != nil {
 		return err
 	}
 	if err := s.buildNotifier(registry); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/assay-audit/assay/server/internal/consoleapi"
 	"github.com/assay-audit/assay/server/internal/ledger"
+	"github.com/assay-audit/assay/server/internal/stamp"
 )
 
 // verification is the ledger's verifier, at intervals and on request.
@@ -17,7 +18,7 @@ type verification struct {
 	mu  sync.Mutex // one walk at a time: it reads everything there is
 }
 
-func newVerification(s *server) (*verification, error) {
+func newVerification(s *server, stamps *stamp.Authority) (*verification, error) {
 	key, err := note.NewVerifier(s.authority.LedgerKey())
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger's key: %w", err)
@@ -27,7 +28,7 @@ func newVerification(s *server) (*verification, error) {
 		return nil, err
 	}
 	return &verification{job: ledger.VerifyJob{
-		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, Now: s.cfg.now, KeepKey: keep}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
+		Store: s.cfg.db.Store, Config: ledger.VerifyConfig{Certificates: s.authority, Key: key, TimeStamps: stamps, Now: s.cfg.now, KeepKey: keep}, Log: s.cfg.log, Interval: s.cfg.VerifyEvery,
 	}}, nil
 }
 

@@ -53,7 +53,7 @@ func (j *VerifyJob) RunOnce(ctx context.Context) (*Report, error) {
 	}
 	took := report.FinishedAt.Sub(report.StartedAt)
 	if report.Good() {
-		j.Log.InfoContext(ctx, "ledger verified", "size", report.Size, "batches", report.Batches, "defects", len(report.Defects), "absent", report.Absent, "took", took)
+		j.Log.InfoContext(ctx, "ledger verified", "size", report.Size, "batches", report.Batches, "defects", len(report.Defects), "absent", report.Absent, "vouchers", report.Vouchers, "took", took)
 	} else {
 		j.Log.ErrorContext(ctx, "the ledger is not what was recorded", "size", report.Size, "problems", int64(len(report.Problems))+report.Unnamed,
 			"first", report.Problems[0].String(), "took", took)

@@ -14,6 +14,7 @@ import (
 	"github.com/assay-audit/assay/proto/evidence"
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/postgres"
+	"github.com/assay-audit/assay/server/internal/stamp"
 )
 
 // CertificateVerifier believes agents' certificates; *ca.Authority is one.
@@ -28,6 +29,9 @@ type VerifyConfig struct {
 	// are believed as its chain of rotations says.
 	Key note.Verifier
 	Now func() time.Time
+	// TimeStamps is the authority whose roots are known; tokens of others are only
+	// verified to be of their checkpoint, and signed by whom they name. nil: none.
+	TimeStamps *stamp.Authority
 	// Page is how many positions are read at a time; 0: 1024. Three pages, of
 	// about 20 KiB a position, are in memory at a time.
 	Page int64
@@ -45,7 +49,8 @@ type VerifyConfig struct {
 // Problem is a fault, named so that it can be found.
 type Problem struct {
 	// What is at fault: leaf, batch, payload, header, signature, chain,
-	// certificate, epoch, fork, tree, checkpoint, stream, agent, content.
+	// certificate, epoch, fork, tree, checkpoint, cosignature, witness, time-stamp,
+	// stream, agent, content, or the kind of a leaf.
 	What string
 	// Position is -1 where the fault is at none.
 	Position int64
@@ -77,6 +82,9 @@ type Report struct {
 	// Absent counts the batches whose payloads were erased, or deleted from the
 	// archive, under a leaf that says so: their headers and leaves verify.
 	Absent int64
+	// Vouchers counts the signatures of agents, witnesses and time-stamping
+	// authorities over checkpoints.
+	Vouchers int64
 	// Problems are faults of what is stored: it is not what was recorded.
 	Problems []Problem
 	// Defects are of batches that are stored as they came, and never held what
@@ -116,6 +124,9 @@ func Verify(ctx context.Context, store *postgres.Store, cfg VerifyConfig) (*Repo
 	}
 	v.report.Size, v.report.Tree = v.snapshot.Size, v.snapshot.Tree.Size
 	v.begin()
+	if err := v.verifyVouchers(ctx, store, from); err != nil {
+		return nil, err
+	}
 	if err := v.walk(ctx, store, from); err != nil {
 		return nil, err
 	}
@@ -261,6 +272,9 @@ func (v *verifier) leftOver(p *postgres.LedgerPage) {
 	}
 	for position := range p.Certificates {
 		v.problem("certificate", position, "its position's leaf is not of a certificate")
+	}
+	for position := range p.Deeds {
+		v.problem("alert", position, "its position's leaf is not of what was done to it")
 	}
 	for position, row := range p.Records {
 		v.problem(row.Kind.String(), position, fmt.Sprintf("its position's leaf is not of a %s", row.Kind))

@@ -30,6 +30,7 @@ type verifier struct {
 	streams map[assay.StreamID]*streamState
 	revoked map[assay.AgentID]int64 // by position of the leaf
 
+	vouchers vouchers
 	absences absences
 	holds    holds
 	findings map[assay.FindingID]findingDigests // by their newest leaves

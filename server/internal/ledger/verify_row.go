@@ -33,6 +33,19 @@ func (v *verifier) recordLeaf(p *postgres.LedgerPage, position int64, leaf *evid
 	case !bytes.Equal(row.Record, record):
 		v.problem(leaf.Kind.String(), position, "its row does not say what the leaf does")
 	}
+	if leaf.Kind == evidence.LeafOperator {
+		v.deed(p, position, leaf)
+	}
+}
+
+// deed verifies that the rows of alerts say of what a person did what the leaf does.
+func (v *verifier) deed(p *postgres.LedgerPage, position int64, leaf *evidence.Leaf) {
+	said, err := postgres.NormalDeed(leaf.Body)
+	rows := p.Deeds[position]
+	delete(p.Deeds, position)
+	if err == nil && !bytes.Equal(said, rows) { // an error is told already
+		v.problem("alert", position, "the rows of what was done to alerts do not say what the leaf does")
+	}
 }
 
 // findingDigests are of what a finding's newest leaf says.

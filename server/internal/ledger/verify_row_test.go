@@ -175,16 +175,16 @@ func TestKeptVerificationThatIsNotGoneOnWith(t *testing.T) {
 	h := newHistory(t)
 	h.grow(t)
 	h.exec(t, `UPDATE batch SET `+flip("payload")+` WHERE position = $1`, h.signed)
-	good := `{"version":2,"report":{"Batches":8}}`
+	good := `{"version":3,"report":{"Batches":8}}`
 	moved := sealed(keepKey, h.now, 1, good)
 	moved.Position = h.last + 1
 	renewed := sealed(keepKey, h.now.Add(-25*time.Hour), h.last+1, good)
 	renewed.StartedAt = h.now
 	for name, kept := range map[string]postgres.VerificationState{
-		"too old":              sealed(keepKey, h.now.Add(-25*time.Hour), 7, `{"version":2}`),
+		"too old":              sealed(keepKey, h.now.Add(-25*time.Hour), 7, `{"version":3}`),
 		"another version":      sealed(keepKey, h.now, 7, `{"version":0}`),
 		"no state":             sealed(keepKey, h.now, 7, `garbage`),
-		"beyond the tree":      sealed(keepKey, h.now, 1<<40, `{"version":2}`),
+		"beyond the tree":      sealed(keepKey, h.now, 1<<40, `{"version":3}`),
 		"planted unsealed":     {StartedAt: h.now, SavedAt: h.now, Position: h.last + 1, State: []byte(good)},
 		"planted short":        {StartedAt: h.now, SavedAt: h.now, Position: h.last + 1, State: []byte("{}")},
 		"planted, another key": sealed(bytes.Repeat([]byte{8}, 32), h.now, h.last+1, good),

@@ -24,12 +24,13 @@ const (
 )
 
 // stateVersion changes with what a state holds or means.
-const stateVersion = 2
+const stateVersion = 3
 
 // state is what a verifier keeps of all positions before the next.
 type state struct {
 	Version        int            `json:"version"`
 	Report         Report         `json:"report"`
+	Vouchers       vouchers       `json:"vouchers"`
 	TreeSize       int64          `json:"tree_size"`
 	TreeIndex      int64          `json:"tree_index"`
 	Roots          []rootState    `json:"roots"`
@@ -83,7 +84,7 @@ type deletedState struct {
 
 // save makes a state of what the verifier knows.
 func (v *verifier) save() ([]byte, error) {
-	s := state{Version: stateVersion, Report: *v.report, TreeSize: v.tree.size, TreeIndex: v.tree.index, Checkpoints: v.checkpoints, LastCheckpoint: v.lastCheckpoint}
+	s := state{Version: stateVersion, Report: *v.report, Vouchers: v.vouchers, TreeSize: v.tree.size, TreeIndex: v.tree.index, Checkpoints: v.checkpoints, LastCheckpoint: v.lastCheckpoint}
 	for _, n := range v.tree.roots {
 		s.Roots = append(s.Roots, rootState{n.hash, n.doubt})
 	}
@@ -130,7 +131,7 @@ func (v *verifier) load(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil || s.Version != stateVersion {
 		return errState
 	}
-	*v.report = s.Report
+	*v.report, v.vouchers = s.Report, s.Vouchers
 	v.tree.size, v.tree.index, v.checkpoints, v.lastCheckpoint = s.TreeSize, s.TreeIndex, s.Checkpoints, s.LastCheckpoint
 	for _, n := range s.Roots {
 		v.tree.roots = append(v.tree.roots, node{n.Hash, n.Doubt})

@@ -215,6 +215,34 @@ func (x *faultyTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns [
 	return n, err
 }
 
+// SendBatch is one step, whatever it sends: its answers come with its end.
+func (x *faultyTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	first := ""
+	if len(batch.QueuedQueries) > 0 {
+		first = batch.QueuedQueries[0].SQL
+	}
+	step := x.fault.name(first)
+	if err := x.fault.Begin(step); err != nil {
+		return failedBatch{err: err}
+	}
+	results := x.Tx.SendBatch(ctx, batch)
+	if !x.fault.Lost(step) {
+		return results
+	}
+	return failedBatch{err: errors.Join(results.Close(), x.die(ctx))}
+}
+
+// failedBatch is a batch of which nothing is heard but that it failed.
+type failedBatch struct {
+	pgx.BatchResults
+	err error
+}
+
+func (b failedBatch) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, b.err }
+func (b failedBatch) Query() (pgx.Rows, error)         { return nil, b.err }
+func (b failedBatch) QueryRow() pgx.Row                { return scanFunc(func(...any) error { return b.err }) }
+func (b failedBatch) Close() error                     { return b.err }
+
 func (x *faultyTx) Commit(ctx context.Context) error {
 	step := x.fault.name("commit")
 	if err := x.fault.Begin(step); err != nil {

@@ -46,7 +46,7 @@ type LedgerSnapshot struct {
 	// Findings are what the rows of all findings say: read later they would say
 	// more than the leaves below Size.
 	Findings []FindingState
-	// StrayRows are of retention.
+	// StrayRows are of retention and of alerts.
 	StrayRows []StrayRow
 }
 
@@ -95,6 +95,11 @@ func (s *Store) LedgerSnapshot(ctx context.Context, hashCount func(size int64) i
 		if snapshot.StrayRows, err = readStrayRows(ctx, tx, snapshot.Size); err != nil {
 			return err
 		}
+		alerts, err := readStrayAlerts(ctx, tx, snapshot.Size)
+		if err != nil {
+			return err
+		}
+		snapshot.StrayRows = append(snapshot.StrayRows, alerts...)
 		snapshot.Findings, err = readFindingStates(ctx, tx)
 		return err
 	})
@@ -152,6 +157,9 @@ type LedgerPage struct {
 	Certificates map[int64]CertificateRow
 	// Records are the rows beside leaves of runs, transitions, deeds, policy and retention.
 	Records map[int64]RecordRow
+	// Deeds are what rows say was done to alerts beside a user's leaf, in the form of
+	// NormalDeed.
+	Deeds map[int64][]byte
 	// Signers are the certificates that the batches and forks name, by serial.
 	Signers map[string]CertificateRow
 	// Checkpoints are those of sizes in (From, To], by size.
@@ -198,7 +206,7 @@ type CertificateRow struct {
 // LedgerPage reads the page [from, to) and the stored hashes [firstHash, endHash).
 func (s *Store) LedgerPage(ctx context.Context, from, to, firstHash, endHash int64) (*LedgerPage, error) {
 	p := &LedgerPage{From: from, To: to, Batches: map[int64]BatchRow{}, Forks: map[int64]BatchRow{}, Epochs: map[int64]EpochRow{},
-		Certificates: map[int64]CertificateRow{}, Records: map[int64]RecordRow{}, Signers: map[string]CertificateRow{}, Checkpoints: map[int64]Checkpoint{}, Hashes: map[int64]evidence.Hash{}}
+		Certificates: map[int64]CertificateRow{}, Records: map[int64]RecordRow{}, Deeds: map[int64][]byte{}, Signers: map[string]CertificateRow{}, Checkpoints: map[int64]Checkpoint{}, Hashes: map[int64]evidence.Hash{}}
 	b := &pgx.Batch{}
 	p.queueRows(b)
 	p.queueRecords(b)

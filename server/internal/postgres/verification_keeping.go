@@ -104,7 +104,7 @@ func (p *LedgerPage) queueKeeping(each func(sql string, scan func(rows pgx.Rows)
 }
 
 // StrayRow is a row that says of itself what no leaf below the snapshot's size
-// can say.
+// can say, or another than its own history.
 type StrayRow struct {
 	Kind evidence.LeafKind
 	Name string // of the row: an id, a segment's number

@@ -67,6 +67,10 @@ func NormalRecord(kind evidence.LeafKind, body []byte) (record []byte, ok bool, 
 	case evidence.LeafHold, evidence.LeafArchive, evidence.LeafErasure:
 		record, err = normalKeeping(kind, body)
 		return record, true, err
+	case evidence.LeafAlert:
+		var r alertRecord
+		err = read(&r)
+		normal = normalOpening(r)
 	case evidence.LeafReview:
 		var r assay.Review
 		err = read(&r)
@@ -104,6 +108,7 @@ func (p *LedgerPage) queueRecords(b *pgx.Batch) {
 		})
 	}
 	p.queueKeeping(each)
+	p.queueAlerts(each)
 	var position int64
 	each(`SELECT position, kind, body FROM leaf_record WHERE position >= $1 AND position < $2`, func(rows pgx.Rows) error {
 		var kind int16

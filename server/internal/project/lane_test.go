@@ -111,27 +111,7 @@ func (l *log) project() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
-	defer cancel()
-	runner := NewRunner(Config{Store: l.store, Passes: Passes(hits, nil), Now: func() time.Time { return noon.Add(time.Hour) },
-		Logger: slog.New(slog.DiscardHandler), Poll: time.Millisecond})
-	done := make(chan error, 1)
-	go func() { done <- runner.Run(ctx) }()
-	for {
-		caught, err := CaughtUp(ctx, l.store, Passes(hits, nil), l.next)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		if caught {
-			break
-		}
-		_, moved := runner.head.get()
-		<-moved
-	}
-	cancel()
-	if err := <-done; err != nil {
-		l.t.Fatal(err)
-	}
+	l.projectBy(Passes(hits, nil))
 }
 
 // state is all that the projections hold, as text, to be compared.

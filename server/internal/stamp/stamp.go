@@ -92,6 +92,23 @@ func (a *Authority) Ask(ctx context.Context, client *http.Client, c evidence.Che
 // Verify verifies that the authority stamped the checkpoint's text, and returns
 // when. Its certificate must have been valid then.
 func (a *Authority) Verify(c evidence.Checkpoint, token []byte) (time.Time, error) {
+	return verify(c, token, func(signed *pkcs7.PKCS7, at time.Time) error {
+		options := x509.VerifyOptions{Roots: a.Roots, Intermediates: x509.NewCertPool(), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}}
+		for _, certificate := range signed.Certificates {
+			options.Intermediates.AddCert(certificate)
+		}
+		return signed.VerifyWithOpts(options)
+	})
+}
+
+// VerifyAlone verifies that a token is of the checkpoint's text and signed by
+// the certificate in it, and returns the time that it states. Whose certificate
+// that is is for who knows the authority's roots.
+func VerifyAlone(c evidence.Checkpoint, token []byte) (time.Time, error) {
+	return verify(c, token, func(signed *pkcs7.PKCS7, _ time.Time) error { return signed.Verify() })
+}
+
+func verify(c evidence.Checkpoint, token []byte, signer func(signed *pkcs7.PKCS7, at time.Time) error) (time.Time, error) {
 	if len(token) > MaxToken {
 		return time.Time{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(token))
 	}
@@ -102,26 +119,22 @@ func (a *Authority) Verify(c evidence.Checkpoint, token []byte) (time.Time, erro
 	if want := sha256.Sum256([]byte(c.Text())); stamped.HashAlgorithm != crypto.SHA256 || !bytes.Equal(stamped.HashedMessage, want[:]) {
 		return time.Time{}, fmt.Errorf("%w: it is of something else", ErrInvalid)
 	}
-	if err := a.verifySigner(token, stamped.Time); err != nil {
+	if err := verifySigner(token, stamped.Time, signer); err != nil {
 		return time.Time{}, err
 	}
 	return stamped.Time.UTC(), nil
 }
 
-func (a *Authority) verifySigner(token []byte, at time.Time) (err error) {
+func verifySigner(token []byte, at time.Time, signer func(signed *pkcs7.PKCS7, at time.Time) error) (err error) {
 	defer recovered(&err)
 	signed, err := parseSigned(token)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	options := x509.VerifyOptions{Roots: a.Roots, Intermediates: x509.NewCertPool(), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}}
-	for _, certificate := range signed.Certificates {
-		options.Intermediates.AddCert(certificate)
-	}
 	if len(signed.Certificates) == 0 || len(signed.Signers) != 1 {
 		return fmt.Errorf("%w: it has %d certificates and %d signers", ErrInvalid, len(signed.Certificates), len(signed.Signers))
 	}
-	if err := signed.VerifyWithOpts(options); err != nil {
+	if err := signer(signed, at); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil

@@ -48,6 +48,12 @@ func TestStamp(t *testing.T) {
 	if _, err := stranger.Verify(checkpoint(7), token.Raw); !errors.Is(err, stamp.ErrInvalid) {
 		t.Errorf("by the roots of another authority: %v", err)
 	}
+	if at, err := stamp.VerifyAlone(checkpoint(7), token.Raw); err != nil || !at.Equal(token.At) {
+		t.Errorf("verified without roots: %s, %v", at, err)
+	}
+	if _, err := stamp.VerifyAlone(checkpoint(8), token.Raw); !errors.Is(err, stamp.ErrInvalid) {
+		t.Errorf("of another checkpoint, without roots: %v", err)
+	}
 	// Every byte of what is signed counts: none of these may verify as stamped at
 	// another time or for another text.
 	for i := range token.Raw {
@@ -55,6 +61,9 @@ func TestStamp(t *testing.T) {
 		changed[i] ^= 0x40
 		if at, err := offline.Verify(checkpoint(7), changed); err == nil && !at.Equal(token.At) {
 			t.Fatalf("with byte %d changed it is stamped at %s", i, at)
+		}
+		if at, err := stamp.VerifyAlone(checkpoint(7), changed); err == nil && !at.Equal(token.At) {
+			t.Fatalf("with byte %d changed it is, without roots, stamped at %s", i, at)
 		}
 	}
 }

@@ -50,8 +50,8 @@ func TestSegmentFailsAtEveryStep(t *testing.T) {
 	k.mustVerify(all)
 }
 
-// failSegment has the step meet a fault at each call of the database, one after
-// the other, until it is done without meeting any.
+// failSegment has the step meet a fault at each call of the database, the bucket
+// and the vault, one after the other, until it is done without meeting any.
 func (k *keeping) failSegment(step segmentStep) {
 	k.t.Helper()
 	faults := 0
@@ -90,9 +90,8 @@ func (k *keeping) failSegment(step segmentStep) {
 // failing is the job of a server that has just started and meets a fault.
 func (k *keeping) failing(f *pgtest.Fault) *Retention {
 	r := *k.job
-	kept := archive.New(k.bucket)
-	r.cfg.Archive = kept
-	r.cfg.Store = postgres.New(postgres.Config{DB: pgtest.FaultyDB(k.pool, f), Now: k.clock, Vault: k.vault, Archive: kept})
+	r.cfg.Archive, r.cfg.Vault = archive.New(pgtest.FaultyBucket(k.bucket, f)), k.newVault(pgtest.FaultyKeys(k.keys, f))
+	r.cfg.Store = postgres.New(postgres.Config{DB: pgtest.FaultyDB(k.pool, f), Now: k.clock, Vault: r.cfg.Vault, Archive: r.cfg.Archive})
 	return &r
 }
 

@@ -28,10 +28,7 @@ func TestNoHoldOnWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	down := *k.job
-	var err error
-	if down.cfg.Vault, err = vault.New(vault.Config{Keys: downKeys{}, Master: make([]byte, vault.MasterKeySize), Now: k.clock}); err != nil {
-		t.Fatal(err)
-	}
+	down.cfg.Vault = k.newVault(downKeys{})
 	if err := down.erase(ctx); err == nil {
 		t.Error("an erasure whose key could not be deleted was told as done")
 	}

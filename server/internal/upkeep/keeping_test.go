@@ -45,6 +45,7 @@ type keeping struct {
 	pool      *pgxpool.Pool
 	now       time.Time
 	bucket    *blob.Bucket
+	keys      vault.Keys
 	vault     *vault.Vault
 	store     *postgres.Store
 	authority *ca.Authority
@@ -67,9 +68,8 @@ func newKeeping(t *testing.T) *keeping {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.vault, err = vault.New(vault.Config{Keys: keys, Master: make([]byte, vault.MasterKeySize), Now: k.clock}); err != nil {
-		t.Fatal(err)
-	}
+	k.keys = keys
+	k.vault = k.newVault(k.keys)
 	k.store = postgres.New(postgres.Config{DB: k.pool, Now: k.clock, Vault: k.vault, Archive: archive.New(k.bucket)})
 	k.authority = evidencetest.Authority(t, k.clock)
 	k.job = NewRetention(RetentionConfig{
@@ -80,6 +80,16 @@ func newKeeping(t *testing.T) *keeping {
 		k.hosts[i] = evidencetest.Enrol(t, k.store, k.authority, k.now, assay.RightImport)
 	}
 	return k
+}
+
+// newVault is the vault of a server that has just started.
+func (k *keeping) newVault(keys vault.Keys) *vault.Vault {
+	k.t.Helper()
+	v, err := vault.New(vault.Config{Keys: keys, Master: make([]byte, vault.MasterKeySize), Now: k.clock})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return v
 }
 
 const day = 24 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
@@ -27,6 +28,7 @@ import (
 type vouched struct {
 	t         *testing.T
 	now       time.Time
+	pool      *pgxpool.Pool
 	store     *postgres.Store
 	authority *ca.Authority
 	growing   *ledger.Growing
@@ -34,8 +36,8 @@ type vouched struct {
 
 func newVouched(t *testing.T) *vouched {
 	t.Helper()
-	v := &vouched{t: t, now: time.Now().UTC().Truncate(time.Second)}
-	v.store = postgres.New(postgres.Config{DB: pgtest.Pool(t), Now: v.clock})
+	v := &vouched{t: t, now: time.Now().UTC().Truncate(time.Second), pool: pgtest.Pool(t)}
+	v.store = postgres.New(postgres.Config{DB: v.pool, Now: v.clock})
 	v.authority = evidencetest.Authority(t, v.clock)
 	v.growing = ledger.NewGrowing(ledger.GrowConfig{Store: v.store, Keys: v.authority, Log: slog.New(slog.DiscardHandler)})
 	return v

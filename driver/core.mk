@@ -60,17 +60,23 @@ $(CORE_OUT)/bench: test/core/bench.c $(CORE) $(CORE_HEADERS)
 core-bench: $(CORE_OUT)/bench
 	@$< $(BENCH)
 
+# What the fuzzer starts from: short golden vectors, sane filter sets, a few of each harness. The list is in order, so that a run can be had again.
+$(CORE_OUT)/seeds.txt: test/core/seeds.c $(CORE_HEADERS) $(wildcard test/golden/*.bin)
+	@rm -rf $(CORE_OUT)/seeds && mkdir -p $(CORE_OUT)/seeds
+	@$(CLANG) $(CORE_TEST) -o $(CORE_OUT)/seed $< && $(CORE_OUT)/seed test/golden $(CORE_OUT)/seeds
+	@LC_ALL=C ls $(CORE_OUT)/seeds/* | paste -sd, >$@
+
 # CORE_FUZZ_SECONDS bounds the run.
 CORE_FUZZ_SECONDS := 20
 .PHONY: core-fuzz
-core-fuzz: $(CORE_HEADERS)
-	@$(CLANG) $(CORE_TEST) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(CORE_OUT)/fuzz test/core/fuzz.c $(CORE) $(CORE_SEAM)
-	@$(CORE_OUT)/fuzz -max_total_time=$(CORE_FUZZ_SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(CORE_OUT)/ \
-	  >$(CORE_OUT)/fuzz.log 2>&1 || { tail -n 60 $(CORE_OUT)/fuzz.log; exit 1; }
+core-fuzz: $(CORE_HEADERS) $(CORE_OUT)/seeds.txt
+	@$(CLANG) $(CORE_TEST) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(CORE_OUT)/fuzz $(wildcard test/core/fuzz*.c) $(CORE) $(CORE_SEAM)
+	@$(CORE_OUT)/fuzz -max_total_time=$(CORE_FUZZ_SECONDS) -max_len=4096 -seed_inputs=@$(CORE_OUT)/seeds.txt -verbosity=0 -print_final_stats=1 \
+	  -artifact_prefix=$(CORE_OUT)/ >$(CORE_OUT)/fuzz.log 2>&1 || { tail -n 60 $(CORE_OUT)/fuzz.log; exit 1; }
 	@awk '/^stat::number_of_executed_units/ { print "fuzz: " $$2 " inputs" }' $(CORE_OUT)/fuzz.log
 
 .PHONY: core-planted
-core-planted: $(CORE_HEADERS)
+core-planted: $(CORE_HEADERS) $(CORE_OUT)/seeds.txt
 	@test/core/planted $(CORE_OUT)
 
 .PHONY: core-unit

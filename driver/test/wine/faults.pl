@@ -11,6 +11,7 @@ use warnings;
 sub under_lock { my ($more) = @_; return s/(known = Search\(process->pid\);\n)/$1$more/ }
 
 fault 'paged-code', 'verify-objects', qr/paged code or data at DISPATCH_LEVEL/, 'table.c', sub { s/static SLOT \*Search\(/static SLOT *PAGED Search(/ };
+fault 'paged-queue', 'verify-restart', qr/paged code or data at DISPATCH_LEVEL/, 'queue.c', sub { s/static BOOLEAN Own\(/static BOOLEAN PAGED Own(/ };
 fault 'paged-classify', 'verify-flows', qr/paged code or data at DISPATCH_LEVEL/, 'payload.c', sub { s/\nVOID PayloadSelect\(/\nVOID PAGED PayloadSelect(/ };
 fault 'call-above-irql', 'verify-exits', qr/called above its IRQL/, 'table.c', sub { under_lock('    MemoryFree(SystemRoutine(L"NtNone"));') };
 fault 'wait-at-dispatch', 'verify-exits', qr/waiting at DISPATCH_LEVEL/, 'table.c', sub { under_lock("{KEVENT e; LARGE_INTEGER ms = {.QuadPart = -10000}; KeInitializeEvent(&e, NotificationEvent, FALSE); KeWaitForSingleObject(&e, Executive, KernelMode, FALSE, &ms);}") };

@@ -109,3 +109,4 @@ struct scenario {
     bool by_itself; /* starts and stops the driver on its own */
 };
 extern const struct scenario scenarios[];
+extern const struct setting *playing; /* of the scenario that runs, for one that starts the driver on its own */

@@ -28,7 +28,7 @@ void Guard(void);
 void Boots(void);
 void FailEach(void);
 
-/* verify-*: the same, single-threaded, with the rules of IRQL, paging and pool enforced. */
+/* verify-*: the same, one thread at a time in the driver, with the rules of IRQL, paging and pool enforced. */
 const struct scenario scenarios[] = {
     {"order", Order, {0}, false},
     {"exits", Exits, {0}, false},
@@ -64,5 +64,16 @@ const struct scenario scenarios[] = {
     {"verify-volumes", Volumes, {.verify = 1}, false},
     {"verify-flows", Flows, {.verify = 1}, false},
     {"verify-names", Names, {.verify = 1}, false},
+    {"verify-order", Order, {.verify = 1}, false},
+    {"verify-overflow", Overflow, {.verify = 1}, false},
+    {"verify-restart", Restart, {.verify = 1}, false},
+    {"verify-filters", Filters, {.verify = 1}, false},
+    {"verify-tampering", Tampering, {.verify = 1}, false},
+    {"verify-security", Security, {.verify = 1}, false},
+    {"verify-hostile", Hostile, {.verify = 1}, false},
+    {"verify-old", Order, {.verify = 1, .old = 1}, false},
+    {"verify-guard", Guard, {.verify = 1}, true},
+    {"verify-boots", Boots, {.verify = 1}, true},
+    {"verify-storm", Storm, {.verify = 1}, false},
     {NULL, NULL, {0}, false},
 };

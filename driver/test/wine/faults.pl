@@ -32,6 +32,9 @@ fault 'handle-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    Zw
 fault 'image-leak', 'exits', qr/left\.pool is/, 'table.c', sub { s/(known->is\.pid = FREED;.*?)    ImageRelease\(image\);\n/$1/s };
 fault 'exit-not-left-out', 'filters', qr/ASSAY_PROCESS\]\.filtered is 1/, 'process.c', sub { s/        event\.image = image->name;\n/        ;\n/ };
 fault 'server-asked', 'files', qr/a server asked/, 'file.c', sub { s/(out->holes = ASSAY_HOLE_REMOTE;\n)        return;\n/$1/ };
+fault 'on-close-forgotten', 'routes', qr/f->path/, 'file.c', sub { s/way == WAY_ON_CLOSE \? ~\(LONG\)WAY_ON_CLOSE : ~\(LONG\)\(WAY_DISPOSITION \| WAY_DISPOSITION_EX\)/~(LONG)WAYS_OF_DELETE/ };
+fault 'flags-for-a-boolean', 'routes', qr/f->route is/, 'file.c', sub { s/over = ex \? \(change->flags & NT_REPLACE_IF_EXISTS\) != 0 : /over = / };
+fault 'refusal-of-another', 'refusals', qr/f->refused is/, 'flow.c', sub { s/Listening\(ASSAY_FLOW_REFUSED, ASSAY_FLOW_LISTENING/Listening(ASSAY_FLOW_REFUSED, ASSAY_FLOW_CONNECTED/ };
 fault 'volume-kept', 'volumes', qr/left\.pool is/, 'volume.c', sub { s/(    if \(found == NOTED_ONLY\)\n        Let\(&note\);\n)    MemoryFree\(known\);\n/$1/ };
 fault 'context-leak', 'files', qr/left\.contexts is/, 'file.c', sub { s/(Told\(data, handle, kind, holes, ASSAY_ROUTE_NONE\);\n)    FltReleaseContext\(handle\);\n/$1/ };
 fault 'name-outside-create', 'files', qr/a name outside of create/, 'file.c', sub { s/(    Mark\(data, objects, WAY_WRITE,)/FLT_FILE_NAME_INFORMATION *n; if (NT_SUCCESS(FltGetFileNameInformation(data, FLT_FILE_NAME_OPENED_DEFAULT, &n))) FltReleaseFileNameInformation(n);\n$1/ };

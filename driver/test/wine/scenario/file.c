@@ -141,6 +141,90 @@ void Files(void) {
     ReaderEnd(&r);
 }
 
+/* The newer ways to rename and link, deletes that are taken back, sizes that are set, files that are replaced: 11 records of files. */
+void ActRoutes(void) {
+    struct double_command *c;
+
+    Open(20, DISK L"\\r1", 0, 0x10000, 1); /* renamed with POSIX semantics and over nothing; over another; not at all */
+    Set(20, 65, 2, L"\\??\\C:\\r2");
+    Set(20, 65, 3, L"\\??\\C:\\r3");
+    c = File(OP_FILE_SET, 20, L"\\??\\C:\\r4");
+    c->a[1] = 65;
+    c->a[3] = 0xC0000022;
+    CHECK(Play(c));
+    Close(20, 0);
+    Open(21, DISK L"\\l1", 0, 0x100, 1); /* a second name, and one in the place of another */
+    Set(21, 11, 0, L"\\??\\C:\\l2");
+    Set(21, 72, 1, L"\\??\\C:\\l3");
+    Close(21, 0);
+    Open(22, DISK L"\\x1", 0x1000, 0x10000, 1); /* to be deleted on close, taken back, and asked for again */
+    Set(22, 64, 8, NULL);
+    Set(22, 64, 9, NULL);
+    Close(22, 1);
+    Open(23, DISK L"\\x2", 0x1000, 0x10000, 1); /* on close from the start: the older ways do not take that back */
+    Set(23, 13, 0, NULL);
+    Set(23, 64, 0, NULL);
+    Close(23, 1);
+    Open(24, DISK L"\\x3", 0x1000, 0x10000, 1); /* this one does: another deletes it */
+    Set(24, 64, 8, NULL);
+    Close(24, 1);
+    Open(25, DISK L"\\x4", 0, 0x10000, 1); /* asked by the newer way, and taken back: another deletes it */
+    Set(25, 64, 3, NULL);
+    Set(25, 64, 0, NULL);
+    Close(25, 1);
+    Open(26, DISK L"\\e1", 0, 2, 1); /* its end is set, then its room: one write */
+    Set(26, 20, 0, NULL);
+    Set(26, 19, 0, NULL);
+    Close(26, 0);
+    Open(27, DISK L"\\e2", 0, 2, 1);
+    Set(27, 19, 0, NULL);
+    Close(27, 0);
+    Open(28, DISK L"\\o1", 0, 2, 0); /* superseded, overwritten, and overwritten without a right to change it */
+    Close(28, 0);
+    Open(29, DISK L"\\o2", 0, 2, 3);
+    Close(29, 0);
+    Open(30, DISK L"\\o3", 0, 1, 3);
+    Close(30, 0);
+}
+
+void Routes(void) {
+    static const struct {
+        enum assay_kind kind;
+        const wchar_t *path, *new_path;
+        uint32_t route, holes, disposition;
+    } told[] = {
+        {ASSAY_FILE_RENAMED, L"\\r1", L"\\??\\C:\\r2", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_RENAMED, L"\\r1", L"\\??\\C:\\r3", ASSAY_ROUTE_RENAME_OVER, ASSAY_HOLE_RENAME_OVER, 0},
+        {ASSAY_FILE_LINKED, L"\\l1", L"\\??\\C:\\l2", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_LINKED, L"\\l1", L"\\??\\C:\\l3", ASSAY_ROUTE_RENAME_OVER, ASSAY_HOLE_RENAME_OVER, 0},
+        {ASSAY_FILE_DELETED, L"\\x1", L"", ASSAY_ROUTE_ON_CLOSE, 0, 0},
+        {ASSAY_FILE_DELETED, L"\\x2", L"", ASSAY_ROUTE_ON_CLOSE, 0, 0},
+        {ASSAY_FILE_WRITTEN, L"\\e1", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_WRITTEN, L"\\e2", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_CREATED, L"\\o1", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_CREATED, L"\\o2", L"", ASSAY_ROUTE_NONE, 0, 3},
+        {ASSAY_FILE_CREATED, L"\\o3", L"", ASSAY_ROUTE_NONE, 0, 3},
+    };
+    const unsigned count = sizeof told / sizeof told[0];
+    unsigned seen[ASSAY_KINDS] = {0};
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActRoutes();
+    EQUAL(ReaderRead(&r, count + 1), count + 1); /* with the record of the start */
+    for (unsigned i = 0; i < count; i++) {
+        const struct assay_header *h = ReaderFind(&r, told[i].kind, seen[told[i].kind]++);
+        const struct assay_file *f = BODY(assay_file, h);
+
+        CHECK(TextIs(h, f->path, told[i].path) && TextIs(h, f->new_path, told[i].new_path));
+        EQUAL(f->route, told[i].route);
+        EQUAL(f->holes, told[i].holes);
+        EQUAL(f->disposition, told[i].disposition);
+        EQUAL(h->n, i + 1); /* in order, and nothing in between */
+    }
+    ReaderEnd(&r);
+}
+
 /* A stick is plugged in; it is described later, by the worker. */
 void ActPlug(void) {
     static const char disk[] = "Acme\0 Stick 9  \0007A\0BACKUP";
@@ -261,6 +345,35 @@ void Flows(void) {
     EQUAL(ReaderCount(&r, ASSAY_FLOW_LISTENING), 1);
     EQUAL(ReaderCount(&r, ASSAY_FLOW_ACCEPTED), 1);
     EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_REFUSED, 0))->refused, ASSAY_FLOW_CONNECTED);
+    ReaderEnd(&r);
+}
+
+/* What is not let in, and who is not let listen, in both families: 4 records of flows. */
+void ActRefusals(void) {
+    CHECK(Play(Flow(OP_ACCEPT, 6, 8080, 60001, FLOW_INBOUND | FLOW_REFUSED)));
+    CHECK(Play(Flow(OP_LISTEN, 7, 8081, 0, FLOW_REFUSED)));
+    CHECK(Play(Flow(OP_ACCEPT, 8, 8080, 60002, FLOW_INBOUND | FLOW_REFUSED | FLOW_V6)));
+    CHECK(Play(Flow(OP_LISTEN, 9, 8082, 0, FLOW_REFUSED | FLOW_V6)));
+}
+
+void Refusals(void) {
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActRefusals();
+    EQUAL(ReaderRead(&r, 5), 5);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct assay_flow *f = BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_REFUSED, i));
+        bool accept = i % 2 == 0;
+
+        EQUAL(f->refused, accept ? ASSAY_FLOW_ACCEPTED : ASSAY_FLOW_LISTENING);
+        EQUAL(f->local_port, accept ? 8080 : i == 1 ? 8081 : 8082);
+        EQUAL(f->remote_port, accept ? 60001 + i / 2 : 0);
+        EQUAL(f->remote[0], accept ? 93 : 0);
+        EQUAL(f->family, i < 2 ? 4 : 6);
+        EQUAL(f->inbound, 1);
+        EQUAL(f->flow, 0);
+    }
     ReaderEnd(&r);
 }
 

@@ -94,9 +94,11 @@ void StopDriver(void);
 struct double_command *Many(unsigned first, unsigned count); /* starts of processes first, first + 4, ... of ACTOR, with "cmd /c echo N" */
 void ActExit(unsigned pid);
 void ActFiles(void);
+void ActRoutes(void);
 void ActPlug(void);
 void ActUnplug(void);
 void ActFlows(void);
+void ActRefusals(void);
 void ActNames(void);
 void ActEach(void);
 int Serve(void); /* serve.c */

@@ -11,8 +11,10 @@ void Keys(void);
 void Filters(void);
 void Tampering(void);
 void Files(void);
+void Routes(void);
 void Volumes(void);
 void Flows(void);
+void Refusals(void);
 void Names(void);
 void Security(void);
 void Hostile(void);
@@ -41,7 +43,9 @@ const struct scenario scenarios[] = {
     {"tampering", Tampering, {0}, false},
     {"files", Files, {0}, false},
     {"volumes", Volumes, {0}, false},
+    {"routes", Routes, {0}, false},
     {"flows", Flows, {0}, false},
+    {"refusals", Refusals, {0}, false},
     {"names", Names, {0}, false},
     {"security", Security, {0}, false},
     {"hostile", Hostile, {0}, false},
@@ -62,7 +66,9 @@ const struct scenario scenarios[] = {
     {"verify-keys", Keys, {.verify = 1}, false},
     {"verify-files", Files, {.verify = 1}, false},
     {"verify-volumes", Volumes, {.verify = 1}, false},
+    {"verify-routes", Routes, {.verify = 1}, false},
     {"verify-flows", Flows, {.verify = 1}, false},
+    {"verify-refusals", Refusals, {.verify = 1}, false},
     {"verify-names", Names, {.verify = 1}, false},
     {"verify-order", Order, {.verify = 1}, false},
     {"verify-overflow", Overflow, {.verify = 1}, false},

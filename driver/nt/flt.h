@@ -1,6 +1,11 @@
 /*
- * The filter manager's interface, as far as this driver uses it. mingw has no
- * fltkernel.h. Layouts are those of the public header for x64 Windows.
+ * The filter manager's interface, as far as this driver uses it, for x64 Windows.
+ * mingw has no fltkernel.h, so each structure says where its offsets are from:
+ *   header  the order and types of the fields in fltKernel.h of the WDK (7.1), read; offsets follow by the compiler's rules,
+ *           POINTER_ALIGNMENT being an alignment to 8
+ *   page    the same of the structure's page in Microsoft's Windows driver reference, read
+ *   Wine    asserted against Wine's ddk/fltkernel.h once, by compiling
+ * None was yet seen on a machine: step 0 of the checklist in docs/driver.md.
  */
 #pragma once
 
@@ -10,6 +15,7 @@ typedef struct FLT_FILTER FLT_FILTER;
 typedef struct FLT_INSTANCE FLT_INSTANCE;
 typedef struct FLT_VOLUME FLT_VOLUME;
 
+/* header, each member by its own; size: Wine. Newer headers add to section behind what is used here. */
 typedef union {
     struct {
         PIO_SECURITY_CONTEXT security;
@@ -54,7 +60,9 @@ ASSERT_AT(FLT_PARAMETERS, set_information.class, 0x08);
 ASSERT_AT(FLT_PARAMETERS, set_information.parent, 0x10);
 ASSERT_AT(FLT_PARAMETERS, set_information.buffer, 0x20);
 ASSERT_AT(FLT_PARAMETERS, control.code, 0x10);
+ASSERT_AT(FLT_PARAMETERS, section.protection, 0x04);
 
+/* header; size: Wine. */
 typedef struct {
     ULONG irp_flags;
     UCHAR major;
@@ -69,6 +77,7 @@ ASSERT_SIZE(FLT_IO_PARAMETER_BLOCK, 0x48);
 ASSERT_AT(FLT_IO_PARAMETER_BLOCK, file, 0x08);
 ASSERT_AT(FLT_IO_PARAMETER_BLOCK, parameters, 0x18);
 
+/* header: context is the second member of its union; size, io and status: Wine. */
 typedef struct {
     ULONG flags;
     PETHREAD thread;
@@ -83,6 +92,7 @@ ASSERT_AT(FLT_CALLBACK_DATA, io, 0x10);
 ASSERT_AT(FLT_CALLBACK_DATA, status, 0x18);
 ASSERT_AT(FLT_CALLBACK_DATA, mode, 0x50);
 
+/* header, and its size by that. */
 typedef struct {
     USHORT size;
     USHORT transaction_context;
@@ -92,9 +102,13 @@ typedef struct {
     PFILE_OBJECT file;
     PVOID transaction;
 } FLT_RELATED_OBJECTS;
+ASSERT_SIZE(FLT_RELATED_OBJECTS, 0x30);
 ASSERT_AT(FLT_RELATED_OBJECTS, filter, 0x08);
+ASSERT_AT(FLT_RELATED_OBJECTS, volume, 0x10);
+ASSERT_AT(FLT_RELATED_OBJECTS, instance, 0x18);
 ASSERT_AT(FLT_RELATED_OBJECTS, file, 0x20);
 
+/* ReactOS's fltkernel.h, read, and its size by that. */
 typedef struct {
     USHORT size;
     USHORT parsed;
@@ -122,6 +136,7 @@ typedef FLT_PREOP(NTAPI *FLT_PRE_OPERATION)(FLT_CALLBACK_DATA *data, const FLT_R
 typedef FLT_POSTOP(NTAPI *FLT_POST_OPERATION)(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context,
                                               ULONG flags);
 
+/* header, page; size: Wine. */
 typedef struct {
     UCHAR major;
     ULONG flags;
@@ -135,6 +150,7 @@ ASSERT_SIZE(FLT_OPERATION_REGISTRATION, 0x20);
 #define FLT_MJ_OPERATION_END 0x80u
 #define FLT_SYNC_TYPE_CREATE_SECTION 1u
 
+/* header. */
 typedef struct {
     USHORT type;
     USHORT flags;
@@ -152,6 +168,7 @@ ASSERT_AT(FLT_CONTEXT_REGISTRATION, size, 0x10);
 #define FLT_VARIABLE_SIZED_CONTEXTS ((SIZE_T)-1)
 #define FLT_SET_CONTEXT_KEEP_IF_EXISTS 1u
 
+/* page; size, which is that of version 0x0203 with its section callback: Wine. */
 typedef struct {
     USHORT size;
     USHORT version;
@@ -183,6 +200,7 @@ ASSERT_AT(FLT_REGISTRATION, section, 0x68);
 #define FLT_STATUS_DO_NOT_DETACH ((NTSTATUS)0xC01C0010)
 #define FLT_STATUS_DO_NOT_ATTACH ((NTSTATUS)0xC01C000F)
 
+/* header and page, which calls reserved Flags. */
 typedef struct {
     ULONG device_type;
     ULONG characteristics; /* FILE_REMOVABLE_MEDIA, FILE_REMOTE_DEVICE ... */

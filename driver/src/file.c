@@ -289,25 +289,25 @@ static VOID Renamed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class
     Tamper(data, event.told.kind, event.path);
 }
 
+/* Two states, as file systems keep them: a disposition, of either class, and on-close, which only its own flag sets or takes back. */
 static VOID Disposed(FLT_CALLBACK_DATA *data, HANDLE_CONTEXT *handle, ULONG class) {
     const ULONG *flags = data->io->parameters.set_information.buffer;
     ULONG room = data->io->parameters.set_information.bytes;
+    LONG way = WAY_DISPOSITION;
+    BOOLEAN wanted;
 
     if (flags == NULL || room < (class == NT_FILE_DISPOSITION ? 1u : 4u))
         return;
-    if (class == NT_FILE_DISPOSITION) {
-        if (*(const BOOLEAN *)flags)
-            InterlockedOr(&handle->ways, WAY_DISPOSITION);
-        else
-            InterlockedAnd(&handle->ways, ~(LONG)WAYS_OF_DELETE);
-        return;
+    if (class == NT_FILE_DISPOSITION)
+        wanted = *(const BOOLEAN *)flags;
+    else {
+        way = (*flags & NT_FILE_DISPOSITION_ON_CLOSE) != 0 ? WAY_ON_CLOSE : WAY_DISPOSITION_EX;
+        wanted = (*flags & NT_FILE_DISPOSITION_DELETE) != 0;
     }
-    if ((*flags & NT_FILE_DISPOSITION_ON_CLOSE) != 0)
-        InterlockedOr(&handle->ways, WAY_ON_CLOSE);
-    else if ((*flags & NT_FILE_DISPOSITION_DELETE) != 0)
-        InterlockedOr(&handle->ways, WAY_DISPOSITION_EX);
+    if (wanted)
+        InterlockedOr(&handle->ways, way);
     else
-        InterlockedAnd(&handle->ways, ~(LONG)WAYS_OF_DELETE);
+        InterlockedAnd(&handle->ways, way == WAY_ON_CLOSE ? ~(LONG)WAY_ON_CLOSE : ~(LONG)(WAY_DISPOSITION | WAY_DISPOSITION_EX));
 }
 
 static FLT_POSTOP NTAPI PostSet(FLT_CALLBACK_DATA *data, const FLT_RELATED_OBJECTS *objects, PVOID context, ULONG flags) {

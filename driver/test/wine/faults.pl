@@ -11,6 +11,7 @@ use warnings;
 sub under_lock { my ($more) = @_; return s/(known = Search\(process->pid\);\n)/$1$more/ }
 
 fault 'paged-code', 'verify-objects', qr/paged code or data at DISPATCH_LEVEL/, 'table.c', sub { s/static SLOT \*Search\(/static SLOT *PAGED Search(/ };
+fault 'paged-queue', 'verify-restart', qr/paged code or data at DISPATCH_LEVEL/, 'queue.c', sub { s/static BOOLEAN Own\(/static BOOLEAN PAGED Own(/ };
 fault 'paged-classify', 'verify-flows', qr/paged code or data at DISPATCH_LEVEL/, 'payload.c', sub { s/\nVOID PayloadSelect\(/\nVOID PAGED PayloadSelect(/ };
 fault 'call-above-irql', 'verify-exits', qr/called above its IRQL/, 'table.c', sub { under_lock('    MemoryFree(SystemRoutine(L"NtNone"));') };
 fault 'wait-at-dispatch', 'verify-exits', qr/waiting at DISPATCH_LEVEL/, 'table.c', sub { under_lock("{KEVENT e; LARGE_INTEGER ms = {.QuadPart = -10000}; KeInitializeEvent(&e, NotificationEvent, FALSE); KeWaitForSingleObject(&e, Executive, KernelMode, FALSE, &ms);}") };
@@ -31,6 +32,9 @@ fault 'handle-leak', 'exits', qr/left\.contexts is/, 'process.c', sub { s/    Zw
 fault 'image-leak', 'exits', qr/left\.pool is/, 'table.c', sub { s/(known->is\.pid = FREED;.*?)    ImageRelease\(image\);\n/$1/s };
 fault 'exit-not-left-out', 'filters', qr/ASSAY_PROCESS\]\.filtered is 1/, 'process.c', sub { s/        event\.image = image->name;\n/        ;\n/ };
 fault 'server-asked', 'files', qr/a server asked/, 'file.c', sub { s/(out->holes = ASSAY_HOLE_REMOTE;\n)        return;\n/$1/ };
+fault 'on-close-forgotten', 'routes', qr/f->path/, 'file.c', sub { s/way == WAY_ON_CLOSE \? ~\(LONG\)WAY_ON_CLOSE : ~\(LONG\)\(WAY_DISPOSITION \| WAY_DISPOSITION_EX\)/~(LONG)WAYS_OF_DELETE/ };
+fault 'flags-for-a-boolean', 'routes', qr/f->route is/, 'file.c', sub { s/over = ex \? \(change->flags & NT_REPLACE_IF_EXISTS\) != 0 : /over = / };
+fault 'refusal-of-another', 'refusals', qr/f->refused is/, 'flow.c', sub { s/Listening\(ASSAY_FLOW_REFUSED, ASSAY_FLOW_LISTENING/Listening(ASSAY_FLOW_REFUSED, ASSAY_FLOW_CONNECTED/ };
 fault 'volume-kept', 'volumes', qr/left\.pool is/, 'volume.c', sub { s/(    if \(found == NOTED_ONLY\)\n        Let\(&note\);\n)    MemoryFree\(known\);\n/$1/ };
 fault 'unguarded-read', 'keys', qr/not so: Play\(c\)/, 'key.c', sub { s/__try \{/{/; s/\} __except \(EXCEPTION_EXECUTE_HANDLER\) \{\n        return FALSE;\n    \}/}/ };
 fault 'no-disposition-no-record', 'keys', qr/ReaderRead\(r, before \+ 3\) is/, 'key.c', sub { s/flags = ASSAY_RECORD_UNSURE;/return;/ };

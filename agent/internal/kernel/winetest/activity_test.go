@@ -30,7 +30,9 @@ func TestActivityArrives(t *testing.T) {
 	h.player.play("processes", "100", "200000")
 	h.player.play("exit", "200000")
 	h.player.play("storm", "500", "400000")
+	h.player.play("routes")
 	h.player.play("flows")
+	h.player.play("refusals")
 	h.player.play("names")
 	h.player.play("plug")
 	h.hears("a medium came", func(x told) bool {
@@ -39,7 +41,7 @@ func TestActivityArrives(t *testing.T) {
 	h.player.play("unplug")
 	h.player.must("idle")
 	s, x := h.everything()
-	for class, posted := range map[string]uint64{"control": 3, "process": 2 + 100 + 1 + 1000 + 1, "file": 11, "network": 6} {
+	for class, posted := range map[string]uint64{"control": 3, "process": 2 + 100 + 1 + 1000 + 1, "file": 22, "network": 10} {
 		x.once(class, posted)
 	}
 	if gaps := x.gaps(); len(gaps) > 0 {
@@ -116,6 +118,18 @@ func files(t *testing.T, events []*telemetryv1.Event) {
 		`FILE_STREAM_CREATE|` + disk + `\s.txt:evil|||`,
 		`FILE_CREATE|\\server\share\r.txt|||remote`,
 		`FILE_CREATE|` + disk + `\l.txt|||`,
+		// By the newer ways to rename, link and delete; what was taken back is not told.
+		`FILE_RENAME|` + disk + `\r1|C:\r2||`,
+		`FILE_RENAME|` + disk + `\r1|C:\r3||rename_over`,
+		`FILE_LINK|` + disk + `\l1|C:\l2||`,
+		`FILE_LINK|` + disk + `\l1|C:\l3||rename_over`,
+		`FILE_DELETE|` + disk + `\x1||on_close|`,
+		`FILE_DELETE|` + disk + `\x2||on_close|`,
+		`FILE_WRITE|` + disk + `\e1|||`,
+		`FILE_WRITE|` + disk + `\e2|||`,
+		`FILE_CREATE|` + disk + `\o1|||`,
+		`FILE_CREATE|` + disk + `\o2|||`,
+		`FILE_CREATE|` + disk + `\o3|||`,
 	})
 }
 
@@ -133,6 +147,10 @@ func flows(t *testing.T, flows, payloads []*telemetryv1.Event) {
 		"SOCKET_ACCEPT in AF_INET 10.0.0.1:8080 93.184.216.34:60000 " + editor,
 		"SOCKET_CONNECT_BLOCKED out AF_INET 10.0.0.1:50001 93.184.216.34:25 " + editor,
 		"SOCKET_CONNECT out AF_INET6 a00:1:::50002 5db8:d822:::443 " + editor,
+		"SOCKET_CONNECT_BLOCKED in AF_INET 10.0.0.1:8080 93.184.216.34:60001 " + editor,
+		"SOCKET_LISTEN_BLOCKED in AF_INET 10.0.0.1:8081 :0 " + editor,
+		"SOCKET_CONNECT_BLOCKED in AF_INET6 a00:1:::8080 5db8:d822:::60002 " + editor,
+		"SOCKET_LISTEN_BLOCKED in AF_INET6 a00:1:::8082 :0 " + editor,
 	})
 	have = nil
 	for _, ev := range payloads {

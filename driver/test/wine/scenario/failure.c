@@ -43,19 +43,18 @@ static void Healthy(void) {
 
 /* The second start runs, and is counted; the third in a row that did not last is passive, says so, and records nothing. */
 void Guard(void) {
-    struct setting setting = {0};
     struct assay_description d;
     struct double_command *c;
 
     ServiceStartsSet(1);
-    if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
+    if (!EQUAL(ServiceStart(playing), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
         return;
     EQUAL(d.passive, 0);
     EQUAL(ServiceStarts(), 2);
     StopDriver();
     ServiceForget();
     ServiceStartsSet(2);
-    if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
+    if (!EQUAL(ServiceStart(playing), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(&d)))
         return;
     EQUAL(d.passive, 1);
     EQUAL(d.why, ASSAY_WHY_STARTS);
@@ -76,11 +75,10 @@ void Guard(void) {
 
 /* Two loads in one boot: records of both are of the same boot, and of loads of their own. */
 void Boots(void) {
-    struct setting setting = {0};
     struct assay_description first, second;
 
     for (int i = 0; i < 2; i++) {
-        if (!EQUAL(ServiceStart(&setting), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(i == 0 ? &first : &second)))
+        if (!EQUAL(ServiceStart(playing), 0) || !CHECK(DoubleOpen()) || !CHECK(AssayOpen()) || !CHECK(Describe(i == 0 ? &first : &second)))
             return;
         ServiceHolder();
         StopDriver();

@@ -1,4 +1,4 @@
-/* Files by every route, volumes, flows, payloads. */
+/* Files by every route, volumes. */
 #include "scenario.h"
 
 #define DISK L"\\Device\\HarddiskVolume1"
@@ -141,6 +141,90 @@ void Files(void) {
     ReaderEnd(&r);
 }
 
+/* The newer ways to rename and link, deletes that are taken back, sizes that are set, files that are replaced: 11 records of files. */
+void ActRoutes(void) {
+    struct double_command *c;
+
+    Open(20, DISK L"\\r1", 0, 0x10000, 1); /* renamed with POSIX semantics and over nothing; over another; not at all */
+    Set(20, 65, 2, L"\\??\\C:\\r2");
+    Set(20, 65, 3, L"\\??\\C:\\r3");
+    c = File(OP_FILE_SET, 20, L"\\??\\C:\\r4");
+    c->a[1] = 65;
+    c->a[3] = 0xC0000022;
+    CHECK(Play(c));
+    Close(20, 0);
+    Open(21, DISK L"\\l1", 0, 0x100, 1); /* a second name, and one in the place of another */
+    Set(21, 11, 0, L"\\??\\C:\\l2");
+    Set(21, 72, 1, L"\\??\\C:\\l3");
+    Close(21, 0);
+    Open(22, DISK L"\\x1", 0x1000, 0x10000, 1); /* to be deleted on close, taken back, and asked for again */
+    Set(22, 64, 8, NULL);
+    Set(22, 64, 9, NULL);
+    Close(22, 1);
+    Open(23, DISK L"\\x2", 0x1000, 0x10000, 1); /* on close from the start: the older ways do not take that back */
+    Set(23, 13, 0, NULL);
+    Set(23, 64, 0, NULL);
+    Close(23, 1);
+    Open(24, DISK L"\\x3", 0x1000, 0x10000, 1); /* this one does: another deletes it */
+    Set(24, 64, 8, NULL);
+    Close(24, 1);
+    Open(25, DISK L"\\x4", 0, 0x10000, 1); /* asked by the newer way, and taken back: another deletes it */
+    Set(25, 64, 3, NULL);
+    Set(25, 64, 0, NULL);
+    Close(25, 1);
+    Open(26, DISK L"\\e1", 0, 2, 1); /* its end is set, then its room: one write */
+    Set(26, 20, 0, NULL);
+    Set(26, 19, 0, NULL);
+    Close(26, 0);
+    Open(27, DISK L"\\e2", 0, 2, 1);
+    Set(27, 19, 0, NULL);
+    Close(27, 0);
+    Open(28, DISK L"\\o1", 0, 2, 0); /* superseded, overwritten, and overwritten without a right to change it */
+    Close(28, 0);
+    Open(29, DISK L"\\o2", 0, 2, 3);
+    Close(29, 0);
+    Open(30, DISK L"\\o3", 0, 1, 3);
+    Close(30, 0);
+}
+
+void Routes(void) {
+    static const struct {
+        enum assay_kind kind;
+        const wchar_t *path, *new_path;
+        uint32_t route, holes, disposition;
+    } told[] = {
+        {ASSAY_FILE_RENAMED, L"\\r1", L"\\??\\C:\\r2", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_RENAMED, L"\\r1", L"\\??\\C:\\r3", ASSAY_ROUTE_RENAME_OVER, ASSAY_HOLE_RENAME_OVER, 0},
+        {ASSAY_FILE_LINKED, L"\\l1", L"\\??\\C:\\l2", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_LINKED, L"\\l1", L"\\??\\C:\\l3", ASSAY_ROUTE_RENAME_OVER, ASSAY_HOLE_RENAME_OVER, 0},
+        {ASSAY_FILE_DELETED, L"\\x1", L"", ASSAY_ROUTE_ON_CLOSE, 0, 0},
+        {ASSAY_FILE_DELETED, L"\\x2", L"", ASSAY_ROUTE_ON_CLOSE, 0, 0},
+        {ASSAY_FILE_WRITTEN, L"\\e1", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_WRITTEN, L"\\e2", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_CREATED, L"\\o1", L"", ASSAY_ROUTE_NONE, 0, 0},
+        {ASSAY_FILE_CREATED, L"\\o2", L"", ASSAY_ROUTE_NONE, 0, 3},
+        {ASSAY_FILE_CREATED, L"\\o3", L"", ASSAY_ROUTE_NONE, 0, 3},
+    };
+    const unsigned count = sizeof told / sizeof told[0];
+    unsigned seen[ASSAY_KINDS] = {0};
+    struct reader r;
+
+    ReaderStart(&r, true, false);
+    ActRoutes();
+    EQUAL(ReaderRead(&r, count + 1), count + 1); /* with the record of the start */
+    for (unsigned i = 0; i < count; i++) {
+        const struct assay_header *h = ReaderFind(&r, told[i].kind, seen[told[i].kind]++);
+        const struct assay_file *f = BODY(assay_file, h);
+
+        CHECK(TextIs(h, f->path, told[i].path) && TextIs(h, f->new_path, told[i].new_path));
+        EQUAL(f->route, told[i].route);
+        EQUAL(f->holes, told[i].holes);
+        EQUAL(f->disposition, told[i].disposition);
+        EQUAL(h->n, i + 1); /* in order, and nothing in between */
+    }
+    ReaderEnd(&r);
+}
+
 /* A stick is plugged in; it is described later, by the worker. */
 void ActPlug(void) {
     static const char disk[] = "Acme\0 Stick 9  \0007A\0BACKUP";
@@ -249,142 +333,4 @@ void DeafDisk(void) {
     EQUAL(left.contexts, 1); /* the disk's device */
     EQUAL(left.registered, 0);
     EQUAL(left.violations, 0);
-}
-
-struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags) {
-    static const uint8_t addresses[32] = {10, 0, 0, 1, [16] = 93, 184, 216, 34};
-    struct double_command *c = Command(op, NULL, NULL);
-
-    c->a[0] = flow;
-    c->a[1] = flow + 0x1000;
-    c->a[2] = 6;
-    c->a[3] = local;
-    c->a[4] = remote;
-    c->flags = flags;
-    c->irql = 2;
-    memcpy(c->data, addresses, sizeof addresses);
-    c->bytes = sizeof addresses;
-    return c;
-}
-
-static void Stream(uint64_t flow, uint32_t flags, unsigned bytes) {
-    static const char request[] = "GET /x HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: ua\r\n\r\n";
-    struct double_command *c = Flow(OP_STREAM, flow, 0, 0, flags);
-
-    memset(c->data, (int)flow, bytes);
-    if ((flags & FLOW_INBOUND) == 0)
-        memcpy(c->data, request, sizeof request - 1);
-    c->bytes = bytes;
-    CHECK(Play(c));
-}
-
-/* Connections in both directions, one refused, one that ends, and what is sent over it: 6 records of flows and 3 of payload. */
-void ActFlows(void) {
-    uint64_t held = Status(STATUS_CONTEXTS); /* the driver's thread */
-    struct double_command *c;
-
-    CHECK(Play(Flow(OP_CONNECT, 1, 50000, 443, 0)));
-    c = Flow(OP_CONNECT, 1, 50000, 443, 0); /* asked again: no second record */
-    c->a[5] = 4;
-    CHECK(Play(c));
-    CHECK(Play(Flow(OP_ESTABLISHED, 1, 50000, 443, 0)));
-    Stream(1, 0, 1500);
-    Stream(1, 0, 1500); /* 548 of it */
-    Stream(1, 0, 1500); /* nothing more */
-    Stream(1, FLOW_INBOUND, 4000); /* 2048 of it, and the context goes */
-    EQUAL(Status(STATUS_CONTEXTS), held);
-    CHECK(Play(Flow(OP_CLOSURE, 1, 50000, 443, 0)));
-    CHECK(Play(Flow(OP_LISTEN, 2, 8080, 0, 0)));
-    CHECK(Play(Flow(OP_ACCEPT, 3, 8080, 60000, FLOW_INBOUND)));
-    CHECK(Play(Flow(OP_CONNECT, 4, 50001, 25, FLOW_REFUSED)));
-    CHECK(Play(Flow(OP_CONNECT, 5, 50002, 443, FLOW_V6)));
-}
-
-void Flows(void) {
-    const struct assay_header *h;
-    struct reader r;
-
-    ReaderStart(&r, true, false);
-    ActFlows();
-    EQUAL(ReaderRead(&r, 10), 10);
-    EQUAL(ReaderCount(&r, ASSAY_FLOW_CONNECTED), 2);
-    h = ReaderFind(&r, ASSAY_FLOW_CONNECTED, 0);
-    EQUAL(BODY(assay_flow, h)->remote[0], 93);
-    EQUAL(BODY(assay_flow, h)->remote_port, 443);
-    EQUAL(BODY(assay_flow, h)->family, 4);
-    EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_CONNECTED, 1))->family, 6);
-    EQUAL(ReaderCount(&r, ASSAY_PAYLOAD_COPIED), 3);
-    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 0))->data.size, 1500);
-    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 1))->data.size, 548);
-    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 1))->offset, 1500);
-    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 2))->data.size, 2048);
-    EQUAL(BODY(assay_payload, ReaderFind(&r, ASSAY_PAYLOAD_COPIED, 2))->inbound, 1);
-    EQUAL(ReaderCount(&r, ASSAY_FLOW_ENDED), 1);
-    EQUAL(ReaderCount(&r, ASSAY_FLOW_LISTENING), 1);
-    EQUAL(ReaderCount(&r, ASSAY_FLOW_ACCEPTED), 1);
-    EQUAL(BODY(assay_flow, ReaderFind(&r, ASSAY_FLOW_REFUSED, 0))->refused, ASSAY_FLOW_CONNECTED);
-    ReaderEnd(&r);
-}
-
-/*
- * The driver leaves while one flow's context goes late, and while another flow gets
- * its context only once the driver has taken back what it had: it waits for both.
- */
-void FlowsLeaving(void) {
-    struct double_command *c;
-
-    CHECK(Play(Flow(OP_ESTABLISHED, 1, 50000, 443, 0)));
-    c = Command(OP_LATE, NULL, NULL);
-    c->a[0] = 3;
-    CHECK(Play(c));
-    c = Flow(OP_ESTABLISHED, 2, 50001, 443, 0);
-    c->flags = COMMAND_THREADS;
-    c->a[7] = 1;
-    CHECK(Play(c));
-    while (Status(STATUS_HELD) == 0)
-        SwitchToThread();
-}
-
-/* Datagrams of names, and one that is of none. */
-static const struct datagram {
-    uint16_t local, remote;
-    uint32_t flags;
-    const char *data;
-    unsigned bytes;
-} datagrams[] = {
-#define DATAGRAM(text) text, sizeof text - 1
-    {50000, 53, 0, DATAGRAM("\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\7example\3com\0\0\1\0\1")},
-    {50000, 53, FLOW_INBOUND, DATAGRAM("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\3www\7example\3com\0\0\1\0\1\xC0\x0C\0\1\0\1\0\0\0\x3C\0\4\x5D\xB8\xD8\x22")},
-    {5353, 5353, FLOW_INBOUND, DATAGRAM("\0\0\x84\0\0\0\0\1\0\0\0\0\7printer\5local\0\0\1\0\1\0\0\0\x3C\0\4\xC0\0\2\7")},
-    {50000, 123, 0, DATAGRAM("\x23 what is the time")},
-};
-
-/* A question and its answer, an answer to all, and the time, which is no name: 3 records of payload. */
-void ActNames(void) {
-    for (unsigned i = 0; i < 4; i++) {
-        struct double_command *c = Flow(OP_DATAGRAM, 9, datagrams[i].local, datagrams[i].remote, datagrams[i].flags);
-
-        c->a[2] = 17;
-        c->a[6] = i & 1; /* in one piece and in several */
-        memcpy(c->data + 32, datagrams[i].data, datagrams[i].bytes);
-        c->bytes = 32 + datagrams[i].bytes;
-        CHECK(Play(c));
-    }
-}
-
-void Names(void) {
-    struct reader r;
-
-    ReaderStart(&r, true, false);
-    ActNames();
-    EQUAL(ReaderRead(&r, 4), 4);
-    EQUAL(ReaderCount(&r, ASSAY_PAYLOAD_COPIED), 3);
-    for (unsigned i = 0; i < 3; i++) {
-        const struct assay_header *h = ReaderFind(&r, ASSAY_PAYLOAD_COPIED, i);
-
-        EQUAL(BODY(assay_payload, h)->data.size, datagrams[i].bytes);
-        EQUAL(BODY(assay_payload, h)->hint, ASSAY_HINT_DNS);
-        CHECK(memcmp((const uint8_t *)h + BODY(assay_payload, h)->data.offset, datagrams[i].data, datagrams[i].bytes) == 0);
-    }
-    ReaderEnd(&r);
 }

@@ -5,6 +5,8 @@
  */
 #include "scenario.h"
 
+const struct setting *playing;
+
 /* After a stop nothing of the driver is left: no memory, no registration, no reference. */
 void Clean(void) {
     struct left left;
@@ -40,6 +42,7 @@ bool Settled(void) {
 }
 
 static void Around(const struct scenario *s) {
+    playing = &s->setting;
     ServiceForget();
     if (s->by_itself) {
         s->run();

@@ -94,9 +94,11 @@ void StopDriver(void);
 struct double_command *Many(unsigned first, unsigned count); /* starts of processes first, first + 4, ... of ACTOR, with "cmd /c echo N" */
 void ActExit(unsigned pid);
 void ActFiles(void);
+void ActRoutes(void);
 void ActPlug(void);
 void ActUnplug(void);
 void ActFlows(void);
+void ActRefusals(void);
 void ActNames(void);
 struct double_command *Flow(enum double_op op, uint64_t flow, uint16_t local, uint16_t remote, uint32_t flags);
 void ActEach(void);
@@ -111,3 +113,4 @@ struct scenario {
     bool by_itself; /* starts and stops the driver on its own */
 };
 extern const struct scenario scenarios[];
+extern const struct setting *playing; /* of the scenario that runs, for one that starts the driver on its own */

@@ -13,12 +13,14 @@ void Filters(void);
 void Tampering(void);
 void Unloading(void);
 void Files(void);
+void Routes(void);
 void Volumes(void);
 void SickDisk(void);
 void DeafDisk(void);
 void Blind(void);
 void Flows(void);
 void FlowsLeaving(void);
+void Refusals(void);
 void Names(void);
 void Security(void);
 void Hostile(void);
@@ -34,7 +36,7 @@ void Guard(void);
 void Boots(void);
 void FailEach(void);
 
-/* verify-*: the same, single-threaded, with the rules of IRQL, paging and pool enforced. */
+/* verify-*: the same, one thread at a time in the driver, with the rules of IRQL, paging and pool enforced. */
 const struct scenario scenarios[] = {
     {"order", Order, {0}, false},
     {"exits", Exits, {0}, false},
@@ -54,6 +56,8 @@ const struct scenario scenarios[] = {
     {"blind", Blind, {0}, false},
     {"flows", Flows, {0}, false},
     {"flows-leaving", FlowsLeaving, {0}, false},
+    {"routes", Routes, {0}, false},
+    {"refusals", Refusals, {0}, false},
     {"names", Names, {0}, false},
     {"security", Security, {0}, false},
     {"hostile", Hostile, {0}, false},
@@ -74,11 +78,24 @@ const struct scenario scenarios[] = {
     {"verify-keys", Keys, {.verify = 1}, false},
     {"verify-files", Files, {.verify = 1}, false},
     {"verify-volumes", Volumes, {.verify = 1}, false},
+    {"verify-routes", Routes, {.verify = 1}, false},
     {"verify-flows", Flows, {.verify = 1}, false},
+    {"verify-refusals", Refusals, {.verify = 1}, false},
     {"verify-names", Names, {.verify = 1}, false},
     {"verify-readers", Readers, {.verify = 1}, false},
     {"verify-unloading", Unloading, {.verify = 1}, false},
     {"verify-sick-disk", SickDisk, {.verify = 1}, false},
     {"verify-blind", Blind, {.verify = 1}, false},
+    {"verify-order", Order, {.verify = 1}, false},
+    {"verify-overflow", Overflow, {.verify = 1}, false},
+    {"verify-restart", Restart, {.verify = 1}, false},
+    {"verify-filters", Filters, {.verify = 1}, false},
+    {"verify-tampering", Tampering, {.verify = 1}, false},
+    {"verify-security", Security, {.verify = 1}, false},
+    {"verify-hostile", Hostile, {.verify = 1}, false},
+    {"verify-old", Order, {.verify = 1, .old = 1}, false},
+    {"verify-guard", Guard, {.verify = 1}, true},
+    {"verify-boots", Boots, {.verify = 1}, true},
+    {"verify-storm", Storm, {.verify = 1}, false},
     {NULL, NULL, {0}, false},
 };

@@ -62,7 +62,7 @@ static const struct act {
 } acts[] = {
     {"each", ActEach, NULL},   {"files", ActFiles, NULL},          {"flows", ActFlows, NULL},   {"names", ActNames, NULL},
     {"plug", ActPlug, NULL},   {"unplug", ActUnplug, NULL},        {"storm", NULL, ActStorm},   {"processes", NULL, ActProcesses},
-    {"exit", NULL, ActExited}, {"keys", NULL, ActKeys},
+    {"exit", NULL, ActExited}, {"keys", NULL, ActKeys},            {"routes", ActRoutes, NULL}, {"refusals", ActRefusals, NULL},
 };
 
 static bool PlayAct(char **words) {

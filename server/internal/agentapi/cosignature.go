@@ -39,6 +39,10 @@ func (s *session) cosignature(sent *agentv1.Cosignature) error {
 			"size", c.Size, "its_root", signed.Root.String(), "our_root", ours.Root.String(), "signature", hex.EncodeToString(c.Signature))
 		return nil
 	}
+	// As with batches: what is kept verifies by the certificate that it came by.
+	if err := s.authentic(commitTimeout); err != nil {
+		return err
+	}
 	if err := s.server.cfg.Store.KeepCosignature(s.ctx, &c); err != nil {
 		return err
 	}

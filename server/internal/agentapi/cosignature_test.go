@@ -11,6 +11,7 @@ import (
 
 	agentv1 "github.com/assay-audit/assay/proto/assay/agent/v1"
 	"github.com/assay-audit/assay/proto/evidence"
+	"github.com/assay-audit/assay/server/internal/agentapi"
 	"github.com/assay-audit/assay/server/internal/assay"
 	"github.com/assay-audit/assay/server/internal/evidencetest"
 )
@@ -114,6 +115,22 @@ func TestWrongCosignatures(t *testing.T) {
 	_ = good.askToCosign(t, 0, "") // what came before is settled by now
 	if n := h.count(t, `SELECT count(*) FROM cosignature`); n != 0 {
 		t.Errorf("%d cosignatures kept", n)
+	}
+}
+
+// A cosignature by a certificate that runs out before it is kept ends the stream:
+// no verification would believe it.
+func TestExpiredCosignatureIsNotKept(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(cfg *agentapi.Config) { cfg.RevocationPoll = time.Hour })
+	c := h.connect(t, h.enrol(t))
+	h.grow(t)
+	shown := h.open(t, c.askToCosign(t, 0, "").GetNote())
+	h.clock.advance(7*24*time.Hour - 10*time.Second)
+	c.send(t, cosign(t, c.agent, shown, 1000))
+	c.ends(t, codes.Unauthenticated)
+	if n := h.count(t, `SELECT count(*) FROM cosignature`); n != 0 {
+		t.Errorf("%d cosignatures by a certificate that would have run out", n)
 	}
 }
 

@@ -174,10 +174,13 @@ func (w *writer) batch(r *postgres.BatchRow) error {
 	}
 	binary.BigEndian.PutUint32(record, uint32(len(record)-4))
 	w.index = appendEntry(w.index, entry{r.Position, g.Bytes})
-	if g.Batches == 0 {
+	// By time, not by position: a clock may have been set back in between.
+	if g.Batches == 0 || r.ReceivedAt.Before(g.FirstReceived) {
 		g.FirstReceived = r.ReceivedAt
 	}
-	g.LastReceived = r.ReceivedAt
+	if r.ReceivedAt.After(g.LastReceived) {
+		g.LastReceived = r.ReceivedAt
+	}
 	g.Batches++
 	return w.put(record)
 }

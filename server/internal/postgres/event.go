@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,8 +63,10 @@ func (b *queryBuilder) and(format string, args ...any) {
 // Events runs a query. It is Invalid for a column or operator that there is not.
 //
 // It looks through the observed days that have events from the newest, a few at a
-// time and twice as many each time, until it has enough: the planner then meets the
-// partitions of those days alone, however many there are.
+// time and twice as many each time, until it has enough. A statement names the received
+// days that those events came on, and not more than maxParts of them: the planner then
+// meets the partitions of those days alone, however many there are and however little
+// the query matches.
 func (s *Store) Events(ctx context.Context, q EventQuery) ([]EventRow, error) {
 	days, err := s.observedDays(ctx, q)
 	if err != nil {
@@ -71,30 +75,59 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]EventRow, error) {
 	var events []EventRow
 	for size := 1; len(days) > 0 && len(events) < q.Limit; size *= 2 {
 		left := q.Limit - len(events)
-		n, held := 0, int64(0)
-		for n < len(days) && (n < size || held < int64(left)) {
-			held += days[n].events
-			n++
+		n, received := nextDays(days, size, int64(left))
+		var found []EventRow
+		for some := range slices.Chunk(received, maxParts) {
+			more, err := s.eventsOf(ctx, q, days[:n], some, left)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
 		}
-		found, err := s.eventsOf(ctx, q, days[:n], left)
-		if err != nil {
-			return nil, err
-		}
-		events, days = append(events, found...), days[n:]
+		slices.SortFunc(found, func(a, b EventRow) int { return b.Key.compare(a.Key) })
+		events, days = append(events, found[:min(left, len(found))]...), days[n:]
 	}
 	return events, nil
 }
 
-// eventsOf runs a query over observed days that follow each other, newest first.
-func (s *Store) eventsOf(ctx context.Context, q EventQuery, days []observedDay, limit int) ([]EventRow, error) {
-	from, to := days[0].receivedFrom, days[0].receivedTo
-	for _, d := range days {
-		from, to = earlier(from, d.receivedFrom), later(to, d.receivedTo)
+// maxParts is how many partitions a statement names.
+const maxParts = 8
+
+// nextDays returns how many of the days are looked through next: size of them, and as
+// many more as it takes to hold so many events, but for those whose events came on too
+// many days; and the days on which their events came, in order.
+func nextDays(days []observedDay, size int, events int64) (n int, received []time.Time) {
+	for held := int64(0); n < len(days) && (n < size || held < events); n++ {
+		more := append(slices.Clone(received), days[n].received...)
+		slices.SortFunc(more, time.Time.Compare)
+		if more = slices.Compact(more); n > 0 && len(more) > maxParts {
+			break
+		}
+		received = more
+		held += days[n].events
 	}
+	return n, received
+}
+
+func (k EventKey) compare(o EventKey) int {
+	return cmp.Or(k.ObservedAt.Compare(o.ObservedAt), cmp.Compare(k.Ref.Position, o.Ref.Position), cmp.Compare(k.Ref.Ordinal, o.Ref.Ordinal))
+}
+
+// eventsOf runs a query over observed days that follow each other, newest first, for
+// what was received on some days.
+func (s *Store) eventsOf(ctx context.Context, q EventQuery, days []observedDay, received []time.Time, limit int) ([]EventRow, error) {
 	// A plan is made for these bounds, never for any: one for any would lock all
 	// partitions (see the query's mode).
 	b := &queryBuilder{}
-	b.and("received_at >= %s AND received_at < %s", b.arg(from), b.arg(to.AddDate(0, 0, 1)))
+	var spans []string
+	for i := 0; i < len(received); {
+		first, next := received[i], received[i].AddDate(0, 0, 1)
+		for i++; i < len(received) && received[i].Equal(next); i++ {
+			next = next.AddDate(0, 0, 1)
+		}
+		spans = append(spans, fmt.Sprintf("received_at >= %s AND received_at < %s", b.arg(first), b.arg(next)))
+	}
+	b.and("(%s)", strings.Join(spans, " OR "))
 	b.and("observed_at >= %s AND observed_at < %s", b.arg(days[len(days)-1].observed), b.arg(days[0].observed.AddDate(0, 0, 1)))
 	if q.Host != nil {
 		b.and("host_id = %s", b.arg([16]byte(*q.Host)))
@@ -135,11 +168,12 @@ func (s *Store) eventsOf(ctx context.Context, q EventQuery, days []observedDay, 
 	return events, translate("reading events", err)
 }
 
-// observedDay is a day on which events were observed, and on which days those were
-// received.
+// observedDay is a day on which events were observed, and the days on which those were
+// received, in order.
 type observedDay struct {
-	observed, receivedFrom, receivedTo time.Time
-	events                             int64
+	observed time.Time
+	received []time.Time
+	events   int64
 }
 
 // observedDays finds the observed days that a query may find events of, newest first.
@@ -148,32 +182,17 @@ func (s *Store) observedDays(ctx context.Context, q EventQuery) ([]observedDay, 
 	if q.After != nil && (until.IsZero() || q.After.ObservedAt.Before(until)) {
 		until = q.After.ObservedAt
 	}
-	rows, err := s.db.Query(ctx, `SELECT observed_day, min(received_day), max(received_day), sum(events)::bigint FROM event_days
+	rows, err := s.db.Query(ctx, `SELECT observed_day, array_agg(received_day ORDER BY received_day), sum(events)::bigint FROM event_days
 		WHERE table_name = $1 AND ($2::date IS NULL OR observed_day >= $2) AND ($3::date IS NULL OR observed_day <= $3)
 		GROUP BY observed_day ORDER BY observed_day DESC`, q.Table.Name, orNull(q.From), orNull(until))
 	if err != nil {
 		return nil, translate("reading event days", err)
 	}
-	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (observedDay, error) {
-		var d observedDay
-		err := row.Scan(&d.observed, &d.receivedFrom, &d.receivedTo, &d.events)
-		return observedDay{d.observed.UTC(), d.receivedFrom.UTC(), d.receivedTo.UTC(), d.events}, err
+	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d observedDay, err error) {
+		err = row.Scan(&d.observed, &d.received, &d.events)
+		return d, err
 	})
 	return days, translate("reading event days", err)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // columnsAsText has only names of the registry in it.

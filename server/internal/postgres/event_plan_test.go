@@ -172,6 +172,12 @@ func newestPages(t *testing.T, pool *pgxpool.Pool, newest time.Time) {
 // eventRowsAt are n process starts, a second apart from at, received at once.
 func eventRowsAt(t *testing.T, at time.Time, n int) *postgres.EventRows {
 	t.Helper()
+	return eventRowsReceived(t, at, at, n)
+}
+
+// eventRowsReceived are n process starts, a second apart from at, received at a time.
+func eventRowsReceived(t *testing.T, at, received time.Time, n int) *postgres.EventRows {
+	t.Helper()
 	rows := postgres.NewEventRows()
 	for i := range n {
 		data, err := proto.Marshal(&telemetryv1.Event{ObservedAt: evidence.Ticks(at.Add(time.Duration(i) * time.Second)),
@@ -183,7 +189,7 @@ func eventRowsAt(t *testing.T, at time.Time, n int) *postgres.EventRows {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows.Add(telemetry.Placement{ReceivedAt: at, Ordinal: int32(i)}, &view)
+		rows.Add(telemetry.Placement{ReceivedAt: received, Ordinal: int32(i)}, &view)
 	}
 	return rows
 }

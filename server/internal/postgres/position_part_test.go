@@ -197,7 +197,7 @@ func TestPartsKeepWhatWasThere(t *testing.T) {
 	}
 }
 
-var deletion = regexp.MustCompile("(?i)DELETE\\s+FROM\\s*([a-z_]*)")
+var deletion = regexp.MustCompile(`(?i)DELETE\s+FROM\s*([a-z_]*)`)
 
 // TestNothingIsDeletedFromBigTables: rows go by DELETE only out of tables that are
 // small whatever the fleet and its age. All others lose parts.

@@ -51,7 +51,8 @@ func (s *Store) ArchivedSegment(ctx context.Context, number int64) (assay.Segmen
 
 // SealedSegments returns the segments that no batch can be added to any more,
 // that every projection and the signed tree have passed, whose batches were all
-// received before that moment, and that are not archived yet; oldest first.
+// received before that moment, and that are not archived yet; oldest first. The
+// newest of them need not be the last: a clock that was set back puts it before.
 func (s *Store) SealedSegments(ctx context.Context, before time.Time) ([]int64, error) {
 	var end int64
 	err := s.db.QueryRow(ctx, `SELECT least((SELECT size FROM ledger_tree), (SELECT coalesce(min(position), 0) FROM projection_cursor)) / $1`, int64(SegmentSize)).Scan(&end)
@@ -60,8 +61,9 @@ func (s *Store) SealedSegments(ctx context.Context, before time.Time) ([]int64, 
 	}
 	rows, err := s.db.Query(ctx, `SELECT segment FROM generate_series(0, $1::bigint - 1) AS segment
 		WHERE NOT EXISTS (SELECT FROM archived_segment a WHERE a.segment = segment.segment)
-		AND coalesce((SELECT b.received_at FROM batch b WHERE b.position >= segment * $2::bigint AND b.position < (segment + 1) * $2::bigint
-			ORDER BY b.position DESC LIMIT 1) < $3, false) ORDER BY 1`, end, int64(SegmentSize), before)
+		AND (SELECT true FROM batch b WHERE b.position >= segment * $2::bigint AND b.position < (segment + 1) * $2::bigint LIMIT 1)
+		AND (SELECT true FROM batch b WHERE b.position >= segment * $2::bigint AND b.position < (segment + 1) * $2::bigint AND b.received_at >= $3 LIMIT 1) IS NULL
+		ORDER BY 1`, end, int64(SegmentSize), before)
 	if err != nil {
 		return nil, translate("looking for sealed segments", err)
 	}

@@ -34,6 +34,44 @@ func TestRebuildAfterAClockWasSetBack(t *testing.T) {
 	}
 }
 
+// TestAgeOfASegmentIsThatOfItsNewestBatch: where the clock was set back, the newest
+// is not the last. Nothing is archived, and later nothing deleted, before its time.
+func TestAgeOfASegmentIsThatOfItsNewestBatch(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t)
+	chain := evidencetest.Open(t, k.store, k.hosts[0], evidence.Bulk, "first")
+	// The certificate lives for a week.
+	for _, at := range []time.Duration{12 * time.Hour, 5 * day, time.Hour} {
+		k.now = began.Add(at)
+		k.append(chain, k.process(k.hosts[0], 2, nil)...)
+	}
+	k.now = over.Add(time.Hour)
+	k.project()
+	k.fillSegment()
+	turn := func(at time.Time) (archived, deleted int64) {
+		k.now = at
+		k.job.Once(t.Context())
+		return k.number(`SELECT count(*) FROM archived_segment`), k.number(`SELECT count(deleted_at) FROM archived_segment`)
+	}
+	newest := began.Add(5 * day)
+	if n, _ := turn(newest.Add(30*day - time.Second)); n != 0 {
+		t.Error("it was archived by the age of its last batch")
+	}
+	if n, _ := turn(newest.Add(30*day + time.Second)); n != 1 {
+		t.Fatalf("%d segments are archived when all of it is old", n)
+	}
+	if g, err := k.store.ArchivedSegment(t.Context(), 0); err != nil || !g.LastReceived.Equal(newest) || !g.FirstReceived.Equal(began.Add(time.Hour)) {
+		t.Errorf("it is from %s to %s, %v", g.FirstReceived, g.LastReceived, err)
+	}
+	turn(newest.Add(60 * day))
+	if _, n := turn(newest.Add(500*day - time.Second)); n != 0 {
+		t.Error("it was deleted before its newest batch was old enough")
+	}
+	if _, n := turn(newest.Add(500*day + time.Second)); n != 1 {
+		t.Error("it was not deleted in its time")
+	}
+}
+
 // TestErasureWaitsForARebuild: what an unfinished rebuild has read would come back
 // after an erasure, so that waits; one of another host and month does not.
 func TestErasureWaitsForARebuild(t *testing.T) {

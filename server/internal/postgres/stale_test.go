@@ -50,3 +50,42 @@ func TestStaleProjectorWritesNothing(t *testing.T) {
 		t.Errorf("%d rows of who was awake, want that one and no other", n)
 	}
 }
+
+// lateGrower grows by one hash, and while it does another grower, which holds no lock
+// that it knows of, moves the tree.
+type lateGrower struct {
+	t *testing.T
+	b *bundle
+}
+
+func (g lateGrower) Grow(old postgres.Tree, leaves [][]byte, _ func([]int64) ([]evidence.Hash, error)) (postgres.Growth, error) {
+	tag, err := g.b.pool.Exec(g.t.Context(), `UPDATE ledger_tree SET size = size + 1, root = sha256('another') WHERE size = $1`, old.Size)
+	if err != nil || tag.RowsAffected() != 1 {
+		g.t.Errorf("moving the tree: %d rows, %v", tag.RowsAffected(), err)
+	}
+	return postgres.Growth{Tree: postgres.Tree{Size: old.Size + int64(len(leaves)), Root: evidence.Hash{1}}, FirstIndex: 1000, Hashes: []evidence.Hash{{2}}}, nil
+}
+
+func (g lateGrower) Sign(postgres.Tree, string) ([]byte, error) {
+	g.t.Error("a tree that was built on another is signed")
+	return []byte("note"), nil
+}
+
+// TestStaleGrowerWritesNothing: one that comes back behind another, with a tree that it
+// had computed, neither moves the tree nor leaves hashes or a checkpoint.
+func TestStaleGrowerWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	agent := evidencetest.Enrol(t, b.store, b.authority, b.now)
+	chain := evidencetest.Open(t, b.store, agent, evidence.Bulk, assay.ReasonFirst)
+	evidencetest.Append(t, b.store, assay.Committed, chain.Next(t, 1))
+	if _, err := b.store.GrowTree(t.Context(), 100, lateGrower{t, b}); assay.KindOf(err) != assay.Conflict {
+		t.Errorf("a stale tree: %v", err)
+	}
+	if n := b.count(t, `SELECT count(*) FROM ledger_tree WHERE size = 1 AND root = sha256('another')`); n != 1 {
+		t.Error("the tree of who was first is gone")
+	}
+	if n := b.count(t, `SELECT (SELECT count(*) FROM ledger_hash) + (SELECT count(*) FROM checkpoint)`); n != 0 {
+		t.Errorf("%d hashes and checkpoints of a stale tree are there", n)
+	}
+}

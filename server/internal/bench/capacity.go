@@ -55,7 +55,7 @@ func ReadCosts(from io.Reader) (Costs, error) {
 }
 
 // plannedStreamKiB is what is planned for a connected agent.
-const plannedStreamKiB = 68
+const plannedStreamKiB = 58
 
 // Fleet is whom the capacity is for.
 type Fleet struct {

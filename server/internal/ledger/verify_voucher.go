@@ -62,10 +62,16 @@ func (v *verifier) beyond(c *postgres.Vouched) bool {
 	return !c.Missing && c.Checkpoint.Size > v.snapshot.Tree.Size
 }
 
-// voucherProblem names a fault by the checkpoint that it is of and by who is
-// said to have signed.
-func (v *verifier) voucherProblem(what string, size int64, by, detail string) {
-	v.problem(what, -1, fmt.Sprintf("of the checkpoint of size %d by %s: %s", size, by, detail))
+// voucher counts a signature of a checkpoint, unless that came later, and names what is
+// wrong with it by the checkpoint and by who is said to have signed.
+func (v *verifier) voucher(what string, c *postgres.Vouched, size int64, by string, judge func() (detail string)) {
+	if v.beyond(c) {
+		return
+	}
+	v.report.Vouchers++
+	if detail := judge(); detail != "" {
+		v.problem(what, -1, fmt.Sprintf("of the checkpoint of size %d by %s: %s", size, by, detail))
+	}
 }
 
 const noCheckpoint = "there is no such checkpoint"
@@ -91,13 +97,7 @@ func (v *verifier) cosignatures(ctx context.Context, store *postgres.Store) (mor
 	for i := range page {
 		row := &page[i]
 		at.Agents = postgres.CosignatureKey{Size: row.Size, Agent: row.Agent}
-		if v.beyond(&row.Vouched) {
-			continue
-		}
-		v.report.Vouchers++
-		if details[i] != "" {
-			v.voucherProblem("cosignature", row.Size, "agent "+row.Agent.String(), details[i])
-		}
+		v.voucher("cosignature", &row.Vouched, row.Size, "agent "+row.Agent.String(), func() string { return details[i] })
 	}
 	at.AgentsEnd = len(page) < vouchersPage
 	return !at.AgentsEnd, nil
@@ -179,13 +179,7 @@ func (v *verifier) witnesses(ctx context.Context, store *postgres.Store) (more b
 	for i := range page {
 		row := &page[i]
 		at.Witnesses = sizedName{row.Size, row.Key}
-		if v.beyond(&row.Vouched) {
-			continue
-		}
-		v.report.Vouchers++
-		if detail := v.witnessed(row); detail != "" {
-			v.voucherProblem("witness", row.Size, row.Name, detail)
-		}
+		v.voucher("witness", &row.Vouched, row.Size, row.Name, func() string { return v.witnessed(row) })
 	}
 	at.WitnessesEnd = len(page) < vouchersPage
 	return !at.WitnessesEnd, nil
@@ -229,13 +223,7 @@ func (v *verifier) timeStamps(ctx context.Context, store *postgres.Store) (more 
 	for i := range page {
 		row := &page[i]
 		at.Stamps = sizedName{row.Size, row.Authority}
-		if v.beyond(&row.Vouched) {
-			continue
-		}
-		v.report.Vouchers++
-		if detail := v.stamped(row); detail != "" {
-			v.voucherProblem("time-stamp", row.Size, row.Authority, detail)
-		}
+		v.voucher("time-stamp", &row.Vouched, row.Size, row.Authority, func() string { return v.stamped(row) })
 	}
 	at.StampsEnd = len(page) < vouchersPage
 	return !at.StampsEnd, nil

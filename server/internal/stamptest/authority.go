@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/assay-audit/assay/server/internal/stamp"
@@ -20,6 +21,7 @@ import (
 // makes the tokens that ours must read.
 type Authority struct {
 	dir string
+	mu  sync.Mutex
 	// Answer replaces what is answered, if it is set.
 	Answer func(real []byte) (status int, answer []byte)
 }
@@ -132,6 +134,8 @@ func (a *Authority) reply(ctx context.Context, query []byte) ([]byte, error) {
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
+	a.mu.Lock() // its file of serial numbers has room for one who asks
+	defer a.mu.Unlock()
 	cmd := exec.CommandContext(ctx, "openssl", "ts", "-reply", "-config", "conf", "-queryfile", file.Name(), "-out", file.Name()+".reply")
 	cmd.Dir = a.dir
 	if out, err := cmd.CombinedOutput(); err != nil {

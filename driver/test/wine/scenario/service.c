@@ -57,9 +57,14 @@ DWORD ServiceStart(const struct setting *setting) {
     if (service == NULL)
         error = GetLastError();
     else
-        for (int i = 0; i < 500; i++) { /* a session that has just begun holds the service database for a moment */
+        /*
+         * A session that has just begun holds the service database for a moment. And now
+         * and then Wine does not get the process up in which a driver is to be loaded
+         * (NtCreateUserProcess, STATUS_INTERNAL_ERROR): nothing of the driver has run then.
+         */
+        for (int i = 0; i < 500; i++) {
             error = StartServiceW(service, 0, NULL) ? 0 : GetLastError();
-            if (error != ERROR_SERVICE_DATABASE_LOCKED)
+            if (error != ERROR_SERVICE_DATABASE_LOCKED && error != ERROR_INTERNAL_ERROR)
                 break;
             Sleep(10);
         }

@@ -188,9 +188,7 @@ func (s *Store) eraseMatches(ctx context.Context, table positionTable, host assa
 }
 
 // besideNoRebuild is Conflict while an unfinished rebuild meets a month.
-func besideNoRebuild(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, month time.Time) error {
+func besideNoRebuild(ctx context.Context, db querier, month time.Time) error {
 	var rebuilt bool
 	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rebuild WHERE finished_at IS NULL AND from_day < $2::timestamp::date AND to_day > $1::timestamp::date)`,
 		month, month.AddDate(0, 1, 0)).Scan(&rebuilt)

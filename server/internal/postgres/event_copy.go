@@ -209,14 +209,7 @@ func missingEventPartitions(ctx context.Context, tx pgx.Tx, receivedDay time.Tim
 		name, _, _ := eventPartition(table, receivedDay)
 		byPartition[name] = table
 	}
-	// The catalogue is read as a table: to_regclass answers from a cache that
-	// may not yet know what was committed while this session waited for a lock.
-	rows, err := tx.Query(ctx, `SELECT relname FROM pg_class WHERE relname = ANY($1) AND relnamespace = current_schema()::regnamespace`,
-		slices.Collect(maps.Keys(byPartition)))
-	if err != nil {
-		return nil, fmt.Errorf("looking for event partitions: %w", err)
-	}
-	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	there, err := tablesThere(ctx, tx, slices.Collect(maps.Keys(byPartition)))
 	if err != nil {
 		return nil, fmt.Errorf("looking for event partitions: %w", err)
 	}
@@ -230,17 +223,7 @@ func missingEventPartitions(ctx context.Context, tx pgx.Tx, receivedDay time.Tim
 	return missing, nil
 }
 
-// attachEventPartition has only names of the registry and dates in its SQL.
 func attachEventPartition(ctx context.Context, tx pgx.Tx, table *telemetry.Table, receivedDay time.Time) error {
-	const bound = "2006-01-02 00:00:00+00"
 	name, from, to := eventPartition(table, receivedDay)
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, name, table.Name)); err != nil {
-		return fmt.Errorf("creating event partition %s: %w", name, err)
-	}
-	_, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`,
-		table.Name, name, from.Format(bound), to.Format(bound)))
-	if err != nil {
-		return fmt.Errorf("attaching event partition %s: %w", name, err)
-	}
-	return nil
+	return attachPart(ctx, tx, table.Name, name, from.Format(partBound), to.Format(partBound))
 }

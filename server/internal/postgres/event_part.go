@@ -19,14 +19,9 @@ type EventPart struct {
 
 // EventParts returns the parts that a table has, oldest first.
 func (s *Store) EventParts(ctx context.Context, table *telemetry.Table) ([]EventPart, error) {
-	rows, err := s.db.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`, table.Name)
+	names, err := s.partNames(ctx, table.Name)
 	if err != nil {
-		return nil, translate("listing parts of "+table.Name, err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, translate("listing parts of "+table.Name, err)
+		return nil, err
 	}
 	parts := make([]EventPart, 0, len(names))
 	for _, name := range names {
@@ -55,14 +50,16 @@ func parsePart(table *telemetry.Table, name string) (EventPart, error) {
 	return EventPart{name, from, from.AddDate(0, 0, 7)}, nil
 }
 
+// partBound is a bound of a part as it stands in SQL.
+const partBound = "'2006-01-02 00:00:00+00'"
+
 // replacePart puts NAME_new into the place of a part, or where there is none any
 // more, and counts its events anew, in the caller's transaction (see swapPart).
 func replacePart(ctx context.Context, tx pgx.Tx, table *telemetry.Table, part EventPart) error {
-	const bound = "'2006-01-02 00:00:00+00'"
 	if err := countPart(ctx, tx, table, part, part.Name+"_new"); err != nil {
 		return err
 	}
-	return swapPart(ctx, tx, table.Name, part.Name, part.Name+"_new", "received_at", part.From.Format(bound), part.To.Format(bound))
+	return swapPart(ctx, tx, table.Name, part.Name, part.Name+"_new", "received_at", part.From.Format(partBound), part.To.Format(partBound))
 }
 
 // countPart makes event_days say of a part what is in a table; "" is nothing.

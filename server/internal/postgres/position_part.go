@@ -79,18 +79,12 @@ func (t positionTable) ensure(ctx context.Context, tx pgx.Tx, parts ...positionP
 	return nil
 }
 
-// missingParts reads the catalogue as a table: to_regclass answers from a cache that
-// may not know yet what was committed while this session waited for a lock.
 func missingParts(ctx context.Context, db manyQuerier, parts []positionPart) ([]positionPart, error) {
 	names := make([]string, len(parts))
 	for i := range parts {
 		names[i] = parts[i].Name
 	}
-	rows, err := db.Query(ctx, `SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND relnamespace = current_schema()::regnamespace`, names)
-	if err != nil {
-		return nil, err
-	}
-	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	there, err := tablesThere(ctx, db, names)
 	var missing []positionPart
 	for _, part := range parts {
 		if !slices.Contains(there, part.Name) && !slices.Contains(missing, part) {
@@ -100,28 +94,50 @@ func missingParts(ctx context.Context, db manyQuerier, parts []positionPart) ([]
 	return missing, err
 }
 
-// attach has only names of ours and numbers in its SQL, as all below.
+// attach makes a part.
 func (t positionTable) attach(ctx context.Context, tx pgx.Tx, part positionPart) error {
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, part.Name, t.name)); err != nil {
-		return fmt.Errorf("creating part %s: %w", part.Name, err)
+	return attachPart(ctx, tx, t.name, part.Name, strconv.FormatInt(part.From, 10), strconv.FormatInt(part.To, 10))
+}
+
+// attachPart makes a part of a table. from and to are its bounds as they stand in SQL,
+// which has only names of ours, numbers and dates in it, here and below.
+func attachPart(ctx context.Context, tx pgx.Tx, table, part, from, to string) error {
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, part, table)); err != nil {
+		return fmt.Errorf("creating part %s: %w", part, err)
 	}
-	_, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)`, t.name, part.Name, part.From, part.To))
-	if err != nil {
-		return fmt.Errorf("attaching part %s: %w", part.Name, err)
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)`, table, part, from, to)); err != nil {
+		return fmt.Errorf("attaching part %s: %w", part, err)
 	}
 	return nil
 }
 
-// parts returns the parts that there are, oldest first.
-func (t positionTable) parts(ctx context.Context, s *Store) ([]positionPart, error) {
+// partNames are the parts that a table has, oldest first.
+func (s *Store) partNames(ctx context.Context, table string) ([]string, error) {
 	rows, err := s.db.Query(ctx, `SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`, t.name)
+		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`, table)
 	if err != nil {
-		return nil, translate("listing parts of "+t.name, err)
+		return nil, translate("listing parts of "+table, err)
 	}
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return names, translate("listing parts of "+table, err)
+}
+
+// tablesThere are those of some tables that there are. The catalogue is read as a
+// table: to_regclass answers from a cache that may not know yet what was committed while
+// this session waited for a lock.
+func tablesThere(ctx context.Context, db manyQuerier, names []string) ([]string, error) {
+	rows, err := db.Query(ctx, `SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND relnamespace = current_schema()::regnamespace`, names)
 	if err != nil {
-		return nil, translate("listing parts of "+t.name, err)
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// parts returns the parts that there are, oldest first.
+func (t positionTable) parts(ctx context.Context, s *Store) ([]positionPart, error) {
+	names, err := s.partNames(ctx, t.name)
+	if err != nil {
+		return nil, err
 	}
 	parts := make([]positionPart, len(names))
 	for i, name := range names {

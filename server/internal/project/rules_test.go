@@ -109,26 +109,7 @@ func (l *log) match() {
 	defer cancel()
 	quiet := slog.New(slog.DiscardHandler)
 	rules := NewRules(RulesConfig{Store: l.store, Logger: quiet})
-	passes := Passes(hits, rules)
-	runner := NewRunner(Config{Store: l.store, Passes: passes, Now: func() time.Time { return noon.Add(time.Hour) }, Logger: quiet, Poll: time.Millisecond})
-	stopped, done := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	go func() { result <- runner.Run(stopped) }()
-	for {
-		caught, err := CaughtUp(ctx, l.store, passes, l.next)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		if caught {
-			break
-		}
-		_, moved := runner.head.get()
-		<-moved
-	}
-	done()
-	if err := <-result; err != nil {
-		l.t.Fatal(err)
-	}
+	l.projectBy(Passes(hits, rules))
 	counting := NewCorrelation(CorrelationConfig{Store: l.store, Rules: rules, Now: func() time.Time { return noon }, Logger: quiet})
 	for more := true; more; {
 		if more, err = counting.Once(ctx); err != nil {
